@@ -1,0 +1,80 @@
+//! Which rows of which files leave a table.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{BooleanArray, BooleanBufferBuilder};
+use arrow::buffer::BooleanBuffer;
+
+/// Positions of rows that leave, by the file's index: one bit per row of each
+/// touched file.
+#[derive(Debug, Default)]
+pub(crate) struct Drops {
+    files: BTreeMap<usize, Dropped>,
+}
+
+#[derive(Debug)]
+struct Dropped {
+    gone: BooleanBufferBuilder,
+    count: usize,
+}
+
+impl Drops {
+    /// Marks row `row` of file `index`, which has `rows` rows; whether it was
+    /// not marked before.
+    pub(crate) fn drop_row(&mut self, index: usize, row: usize, rows: usize) -> bool {
+        let file = self.files.entry(index).or_insert_with(|| {
+            let mut gone = BooleanBufferBuilder::new(rows);
+            gone.append_n(rows, false);
+            Dropped { gone, count: 0 }
+        });
+        if row >= file.gone.len() {
+            // Statistics of a foreign file may claim fewer rows than it has.
+            file.gone.append_n(row + 1 - file.gone.len(), false);
+        }
+        if file.gone.get_bit(row) {
+            return false;
+        }
+        file.gone.set_bit(row, true);
+        file.count += 1;
+        true
+    }
+
+    /// The touched files, with the number of rows that leave each.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.files.iter().map(|(index, file)| (*index, file.count))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// For `rows` rows of a file from `start` on: true where the row stays.
+    pub(crate) fn kept(&self, index: usize, start: usize, rows: usize) -> BooleanArray {
+        let buffer = BooleanBuffer::collect_bool(rows, |n| {
+            !self.files.get(&index).is_some_and(|file| {
+                start + n < file.gone.len() && file.gone.get_bit(start + n)
+            })
+        });
+        BooleanArray::new(buffer, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_dropped_once_and_only_where_it_was_marked() {
+        let mut drops = Drops::default();
+        assert!(drops.drop_row(3, 1, 4));
+        assert!(!drops.drop_row(3, 1, 4));
+        assert!(drops.drop_row(3, 9, 4));
+        assert_eq!(drops.touched().collect::<Vec<_>>(), [(3, 2)]);
+        let kept = drops.kept(3, 0, 3);
+        assert_eq!(
+            kept.iter().collect::<Vec<_>>(),
+            [Some(true), Some(false), Some(true)]
+        );
+        assert!(drops.kept(0, 0, 3).iter().all(|row| row == Some(true)));
+    }
+}

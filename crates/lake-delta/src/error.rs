@@ -1,0 +1,140 @@
+//! What can go wrong with a Delta table, always with the table's name.
+
+use datafusion::error::DataFusionError;
+use deltalake::DeltaTableError;
+
+/// The result of everything in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a table cannot be opened, prepared or committed to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The location is not one that this version can use.
+    #[error("{location}: {reason}")]
+    Location {
+        /// The location as it was given.
+        location: String,
+        /// Why not, and what would do.
+        reason: String,
+    },
+    /// The store failed.
+    #[error("{path}: the store failed: {source}")]
+    Store {
+        /// The object or prefix, relative to the root.
+        path: String,
+        /// What the store said.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The Delta library failed on a table.
+    #[error("{table}: {source}")]
+    Delta {
+        /// The table, as `zone/name`.
+        table: String,
+        /// What the library said.
+        #[source]
+        source: DeltaTableError,
+    },
+    /// The query engine failed while a table was computed.
+    #[error("{table}: {source}")]
+    Query {
+        /// The table, as `zone/name`.
+        table: String,
+        /// What the engine said.
+        #[source]
+        source: DataFusionError,
+    },
+    /// Something else is where the table should be.
+    #[error("{table}: {reason}")]
+    Foreign {
+        /// The table, as `zone/name`.
+        table: String,
+        /// What was found, and what to do.
+        reason: String,
+    },
+    /// The table exists with other columns than its declaration says.
+    #[error("{table}: the table has another schema than its declaration: {differences}; \
+             give the declaration back its old columns, or move the table away to have it built anew")]
+    Schema {
+        /// The table, as `zone/name`.
+        table: String,
+        /// What differs, column by column.
+        differences: String,
+    },
+    /// The rows that were computed for a table break its declaration.
+    #[error("{table}: {reason}")]
+    Rows {
+        /// The table, as `zone/name`.
+        table: String,
+        /// Which rows, and what to do.
+        reason: String,
+    },
+    /// Somebody else committed to a table after the run was prepared.
+    #[error("{table}: version {version} was committed by somebody else ({operation}) after the run was prepared on version {base}")]
+    OutsideChange {
+        /// The table, as `zone/name`.
+        table: String,
+        /// The version the run was prepared on; −1 where the table did not exist.
+        base: i64,
+        /// The foreign version.
+        version: i64,
+        /// The operation of the foreign commit, as its `commitInfo` says.
+        operation: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn store(path: impl ToString, source: object_store::Error) -> Self {
+        Self::Store {
+            path: path.to_string(),
+            source,
+        }
+    }
+
+    pub(crate) fn delta(table: &str, source: impl Into<DeltaTableError>) -> Self {
+        Self::Delta {
+            table: table.to_owned(),
+            source: source.into(),
+        }
+    }
+
+    pub(crate) fn query(table: &str, source: impl Into<DataFusionError>) -> Self {
+        Self::Query {
+            table: table.to_owned(),
+            source: source.into(),
+        }
+    }
+
+    /// Whether the disk or the quota is full, however deep in the chain of
+    /// causes that is said.
+    pub fn is_storage_full(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(io) = error.downcast_ref::<std::io::Error>()
+                && matches!(
+                    io.kind(),
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+                )
+            {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
+    /// Whether the run's memory limit was what stopped it.
+    pub fn is_memory_limit(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(DataFusionError::ResourcesExhausted(_)) =
+                error.downcast_ref::<DataFusionError>()
+            {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}

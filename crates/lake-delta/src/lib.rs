@@ -1,0 +1,37 @@
+//! Delta tables: open, prepare, apply.
+//!
+//! This is the only crate that names the Delta library. It splits a write in
+//! three, because the library's own operations commit by themselves:
+//!
+//! 1. [`Snapshot::open`] reads a table at its newest version.
+//! 2. An [`Attempt`] prepares a change of it: data files are written, and a
+//!    [`Prepared`] says what a commit has to add and remove. No reader sees it,
+//!    but [`Prepared::provider`] queries the table as it will be.
+//! 3. [`Prepared::commit`] gives the commit's bytes, and [`apply`] puts them
+//!    into the table's log, compare-and-swap.
+//!
+//! Invariant: nothing but [`apply`] changes what a reader of a table sees.
+
+mod apply;
+mod drops;
+mod error;
+mod merge;
+mod newest;
+mod overlay;
+mod prepare;
+mod prepared;
+mod root;
+mod scan;
+mod stats;
+mod table;
+mod write;
+
+pub use apply::{Applied, apply, checkpoint};
+pub use error::{Error, Result};
+pub use prepare::{Attempt, Differences, Groups};
+pub use prepared::{Commit, Counts, Prepared, Stamp};
+pub use root::Root;
+pub use table::{Snapshot, TableSpec};
+
+/// How this engine names itself in commits and data files.
+pub const ENGINE: &str = concat!("lake/", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,236 @@
+//! One row per key, out of a stream that is sorted by the key.
+//!
+//! Within a batch of input the row with the highest sequence wins, and the
+//! others are superseded. Where a table has no sequence, a second row of a key
+//! is a fault of the SQL that made it.
+
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, partition, take_record_batch};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, SortField};
+use arrow::util::display::array_value_to_string;
+
+use crate::{Error, Result};
+
+/// The key of a table and what decides between two rows that share it.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyRule {
+    /// The key's columns.
+    pub(crate) key: Vec<String>,
+    /// The sequence: the highest wins. Empty where a key may occur only once.
+    pub(crate) newest_by: Vec<String>,
+}
+
+/// Keeps the winning row of every key.
+///
+/// The last key of a batch may go on in the next one, so its winner is held
+/// back until another key follows.
+#[derive(Debug)]
+pub(crate) struct OnePerKey {
+    table: String,
+    key: Vec<usize>,
+    key_names: Vec<String>,
+    sequence: Vec<usize>,
+    rows: RowConverter,
+    held: Option<RecordBatch>,
+    superseded: u64,
+}
+
+impl OnePerKey {
+    pub(crate) fn new(table: &str, schema: &Schema, rule: &KeyRule) -> Result<Self> {
+        let failed = |e| Error::query(table, e);
+        let indices = |names: &[String]| {
+            let found = names.iter().map(|name| schema.index_of(name));
+            found.collect::<std::result::Result<Vec<_>, _>>()
+        };
+        let sequence = indices(&rule.newest_by).map_err(failed)?;
+        let fields = sequence
+            .iter()
+            .map(|i| SortField::new(schema.field(*i).data_type().clone()))
+            .collect();
+        Ok(Self {
+            table: table.to_owned(),
+            key: indices(&rule.key).map_err(failed)?,
+            key_names: rule.key.clone(),
+            sequence,
+            rows: RowConverter::new(fields).map_err(failed)?,
+            held: None,
+            superseded: 0,
+        })
+    }
+
+    /// Takes the next batch; gives the rows whose keys are complete.
+    pub(crate) fn push(&mut self, batch: RecordBatch) -> Result<Vec<RecordBatch>> {
+        if batch.num_rows() == 0 {
+            return Ok(Vec::new());
+        }
+        self.refuse_null_keys(&batch)?;
+        let (batch, mut done) = self.join_held(batch)?;
+        let ranges = partition(&columns(&batch, &self.key))
+            .map_err(|e| Error::query(&self.table, e))?
+            .ranges();
+        let unique = ranges.len() == batch.num_rows();
+        let winners = if unique {
+            batch
+        } else {
+            self.winners(&batch, &ranges)?
+        };
+        let last = winners.num_rows() - 1;
+        done.push(winners.slice(0, last));
+        self.held = Some(winners.slice(last, 1));
+        Ok(done)
+    }
+
+    /// The last winner, and how many rows lost.
+    pub(crate) fn finish(self) -> (Option<RecordBatch>, u64) {
+        (self.held, self.superseded)
+    }
+
+    /// Puts the held row in front of a batch that goes on with its key, or lets it go.
+    fn join_held(&mut self, batch: RecordBatch) -> Result<(RecordBatch, Vec<RecordBatch>)> {
+        let Some(held) = self.held.take() else {
+            return Ok((batch, Vec::new()));
+        };
+        let failed = |e| Error::query(&self.table, e);
+        let schema: SchemaRef = batch.schema();
+        let pair = concat_batches(&schema, [&held, &batch.slice(0, 1)]).map_err(failed)?;
+        let same = partition(&columns(&pair, &self.key)).map_err(failed)?.len() == 1;
+        if !same {
+            return Ok((batch, vec![held]));
+        }
+        let joined = concat_batches(&schema, [&held, &batch]).map_err(failed)?;
+        Ok((joined, Vec::new()))
+    }
+
+    fn winners(&mut self, batch: &RecordBatch, ranges: &[std::ops::Range<usize>]) -> Result<RecordBatch> {
+        if self.sequence.is_empty()
+            && let Some(range) = ranges.iter().find(|range| range.len() > 1)
+        {
+            return Err(self.twice(batch, range.start));
+        }
+        let failed = |e: ArrowError| Error::query(&self.table, e);
+        let mut winners = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let mut winner = range.start;
+            if range.len() > 1 {
+                let group = batch.slice(range.start, range.len());
+                let rows = self
+                    .rows
+                    .convert_columns(&columns(&group, &self.sequence))
+                    .map_err(failed)?;
+                for n in 1..range.len() {
+                    if rows.row(n) > rows.row(winner - range.start) {
+                        winner = range.start + n;
+                    }
+                }
+                self.superseded += range.len() as u64 - 1;
+            }
+            winners.push(winner as u64);
+        }
+        take_record_batch(batch, &UInt64Array::from(winners)).map_err(failed)
+    }
+
+    fn refuse_null_keys(&self, batch: &RecordBatch) -> Result<()> {
+        for (index, name) in self.key.iter().zip(&self.key_names) {
+            if batch.column(*index).null_count() > 0 {
+                return Err(Error::Rows {
+                    table: self.table.clone(),
+                    reason: format!(
+                        "{} rows have no {name}, which is part of the key; \
+                         let the SQL leave such rows out, or require the columns it comes from",
+                        batch.column(*index).null_count()
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn twice(&self, batch: &RecordBatch, row: usize) -> Error {
+        let values: Vec<String> = self
+            .key_names
+            .iter()
+            .zip(&self.key)
+            .map(|(name, index)| {
+                let value = array_value_to_string(batch.column(*index), row);
+                format!("{name} = {}", value.unwrap_or_default())
+            })
+            .collect();
+        Error::Rows {
+            table: self.table.clone(),
+            reason: format!(
+                "its SQL yields several rows for the key {}; group by the key, or make the key wider",
+                values.join(", ")
+            ),
+        }
+    }
+}
+
+fn columns(batch: &RecordBatch, indices: &[usize]) -> Vec<ArrayRef> {
+    indices.iter().map(|i| ArrayRef::clone(batch.column(*i))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::{DataType, Field, Int64Type};
+
+    use super::*;
+
+    fn batch(rows: &[(i64, i64)]) -> RecordBatch {
+        let schema = Schema::new(vec![
+            Field::new("key", DataType::Int64, true),
+            Field::new("sequence", DataType::Int64, true),
+        ]);
+        let column = |pick: fn(&(i64, i64)) -> i64| -> ArrayRef {
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(pick)))
+        };
+        RecordBatch::try_new(Arc::new(schema), vec![column(|r| r.0), column(|r| r.1)]).unwrap()
+    }
+
+    fn run(newest_by: &[&str], batches: &[&[(i64, i64)]]) -> Result<(Vec<(i64, i64)>, u64)> {
+        let rule = KeyRule {
+            key: vec!["key".into()],
+            newest_by: newest_by.iter().map(|s| (*s).to_owned()).collect(),
+        };
+        let mut one = OnePerKey::new("standard/t", &batch(&[]).schema(), &rule)?;
+        let mut out = Vec::new();
+        for rows in batches {
+            out.extend(one.push(batch(rows))?);
+        }
+        let (last, superseded) = one.finish();
+        out.extend(last);
+        let rows = out.iter().flat_map(|b| {
+            let key = b.column(0).as_primitive::<Int64Type>().values().to_vec();
+            key.into_iter()
+                .zip(b.column(1).as_primitive::<Int64Type>().values().to_vec())
+        });
+        Ok((rows.collect(), superseded))
+    }
+
+    #[test]
+    fn the_highest_sequence_of_a_key_wins_also_across_batches() {
+        let batches: &[&[(i64, i64)]] = &[
+            &[(1, 5), (1, 9), (2, 1), (3, 3)],
+            &[(3, 2), (3, 7)],
+            &[],
+            &[(3, 4)],
+            &[(4, 1), (5, 1), (5, 1)],
+        ];
+        let (rows, superseded) = run(&["sequence"], batches).unwrap();
+        assert_eq!(rows, [(1, 9), (2, 1), (3, 7), (4, 1), (5, 1)]);
+        assert_eq!(superseded, 5);
+    }
+
+    #[test]
+    fn without_a_sequence_a_second_row_of_a_key_is_an_error_that_names_the_key() {
+        for batches in [&[&[(1, 1), (7, 1), (7, 2)][..]][..], &[&[(7, 1)], &[(7, 2)]]] {
+            let message = run(&[], batches).unwrap_err().to_string();
+            assert!(message.contains("standard/t"), "{message}");
+            assert!(message.contains("key = 7"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! A change of a table that is written but not committed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use deltalake::kernel::{Action, Add, Remove, Transaction};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::drops::Drops;
+use crate::scan::{Files, Indexed};
+use crate::table::OWNER;
+use crate::{Error, Result, Root, Snapshot, TableSpec};
+
+/// What became of the rows that a run had for a table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counts {
+    /// Rows whose key was new to the table, and all rows of tables without a key.
+    pub inserted: u64,
+    /// Rows that replaced an older row of their key.
+    pub updated: u64,
+    /// Rows that the table had already.
+    pub unchanged: u64,
+    /// Rows that lost to a newer row of their key, in the table or beside them.
+    pub superseded: u64,
+    /// Rows of the table that have no successor.
+    pub deleted: u64,
+}
+
+/// The Delta operation that `DESCRIBE HISTORY` shows for a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Append,
+    Merge,
+    Replace,
+}
+
+/// Who commits, for which run.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    /// The application of the Delta protocol's `txn` action.
+    pub app: String,
+    /// The run's number: the version of that action.
+    pub run: i64,
+    /// The attempt that prepared the run, which tells our commit from another's.
+    pub attempt: String,
+    /// When the run was sealed, in milliseconds since 1970.
+    pub time: i64,
+}
+
+/// The content of one commit, and the history that it stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// The table's id, of the Delta protocol's `metaData`.
+    pub table_id: String,
+    /// The version it was prepared on; −1 where the table did not exist.
+    pub base: i64,
+    /// SHA-256 of the base's commit file; empty where there is none.
+    pub base_digest: String,
+    /// The commit file's bytes: one JSON action a line.
+    pub body: Vec<u8>,
+}
+
+/// A change of one table: its data files are written, no reader sees them.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) spec: TableSpec,
+    pub(crate) place: Root,
+    pub(crate) pipeline: String,
+    pub(crate) base: Option<Snapshot>,
+    pub(crate) new_id: String,
+    pub(crate) operation: Operation,
+    pub(crate) adds: Vec<Add>,
+    pub(crate) removes: Vec<Add>,
+    pub(crate) copied: u64,
+    /// What became of the rows.
+    pub counts: Counts,
+    pub(crate) changed: Changed,
+}
+
+/// Where to find the rows that a change put in and took out.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    pub(crate) new: Vec<Indexed>,
+    pub(crate) old: Vec<Indexed>,
+    pub(crate) gone: Arc<Drops>,
+}
+
+impl Prepared {
+    pub(crate) fn new(
+        spec: &TableSpec,
+        place: Root,
+        pipeline: &str,
+        base: Option<Snapshot>,
+        operation: Operation,
+    ) -> Self {
+        Self {
+            spec: spec.clone(),
+            place,
+            pipeline: pipeline.to_owned(),
+            base,
+            new_id: Uuid::new_v4().to_string(),
+            operation,
+            adds: Vec::new(),
+            removes: Vec::new(),
+            copied: 0,
+            counts: Counts::default(),
+            changed: Changed::default(),
+        }
+    }
+
+    /// The table's name, as `zone/name`.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Whether there is nothing to commit: the table exists and stays as it is.
+    pub fn is_unchanged(&self) -> bool {
+        self.base.is_some() && self.adds.is_empty() && self.removes.is_empty()
+    }
+
+    /// How many rows the table has after this change.
+    pub fn rows(&self) -> u64 {
+        let removed: HashSet<&str> = self.removes.iter().map(|add| add.path.as_str()).collect();
+        let kept = self.base.iter().flat_map(|base| &base.files);
+        kept.filter(|add| !removed.contains(add.path.as_str()))
+            .chain(&self.adds)
+            .map(crate::stats::rows)
+            .sum()
+    }
+
+    /// Paths of the data files that this change wrote, relative to the table.
+    pub fn new_files(&self) -> impl Iterator<Item = &str> {
+        self.adds.iter().map(|add| add.path.as_str())
+    }
+
+    /// Paths of the data files that this change takes out of the table.
+    pub fn removed_files(&self) -> impl Iterator<Item = &str> {
+        self.removes.iter().map(|add| add.path.as_str())
+    }
+
+    pub(crate) fn files(&self) -> Files {
+        Files {
+            store: self.place.store(),
+            schema: Arc::clone(&self.spec.schema),
+        }
+    }
+
+    /// The version that the commit will have if nobody else commits before.
+    pub fn next_version(&self) -> i64 {
+        self.base.as_ref().map_or(0, |base| base.version + 1)
+    }
+
+    /// The commit of this change. The same stamp gives the same bytes.
+    ///
+    /// # Errors
+    /// Only where the schema cannot be written as a Delta schema.
+    pub fn commit(&self, stamp: &Stamp) -> Result<Commit> {
+        let mut lines = vec![json!({ "commitInfo": self.commit_info(stamp) })];
+        if self.base.is_none() {
+            lines.push(json!({ "protocol": { "minReaderVersion": 1, "minWriterVersion": 2 } }));
+            lines.push(json!({ "metaData": self.metadata(stamp)? }));
+        }
+        let mut actions = vec![Action::Txn(Transaction::new(&stamp.app, stamp.run))];
+        actions.extend(self.removes.iter().map(|add| Action::Remove(removal(add, stamp.time))));
+        actions.extend(self.adds.iter().cloned().map(Action::Add));
+        for action in &actions {
+            let line = serde_json::to_value(action);
+            lines.push(line.map_err(|e| Error::delta(&self.spec.name, e))?);
+        }
+        let mut body = Vec::new();
+        for line in lines {
+            body.extend_from_slice(line.to_string().as_bytes());
+            body.push(b'\n');
+        }
+        Ok(Commit {
+            table_id: self.base.as_ref().map_or(&self.new_id, |base| &base.id).clone(),
+            base: self.base.as_ref().map_or(-1, |base| base.version),
+            base_digest: self.base.as_ref().map_or("", |base| &base.digest).to_owned(),
+            body,
+        })
+    }
+
+    fn metadata(&self, stamp: &Stamp) -> Result<Value> {
+        let schema = serde_json::to_string(&self.spec.delta_schema()?);
+        Ok(json!({
+            "id": self.new_id,
+            "name": self.spec.name,
+            "format": { "provider": "parquet", "options": {} },
+            "schemaString": schema.map_err(|e| Error::delta(&self.spec.name, e))?,
+            "partitionColumns": self.spec.partition_by,
+            // Log clean-up is the library's default after every commit; history
+            // that a rollback may need is deleted by nobody but us.
+            "configuration": {
+                "delta.enableExpiredLogCleanup": "false",
+                OWNER: self.pipeline,
+            },
+            "createdTime": stamp.time,
+        }))
+    }
+
+    fn commit_info(&self, stamp: &Stamp) -> Value {
+        let counts = self.counts;
+        let output: u64 = self.adds.iter().map(crate::stats::rows).sum();
+        let bytes: i64 = self.adds.iter().map(|add| add.size).sum();
+        let text = |number: u64| Value::String(number.to_string());
+        let (name, parameters, metrics) = match self.operation {
+            Operation::Merge => (
+                "MERGE",
+                json!({}),
+                json!({
+                    "numSourceRows": text(counts.inserted + counts.updated + counts.unchanged + counts.superseded),
+                    "numTargetRowsInserted": text(counts.inserted),
+                    "numTargetRowsUpdated": text(counts.updated),
+                    "numTargetRowsDeleted": text(counts.deleted),
+                    "numTargetRowsCopied": text(self.copied),
+                    "numOutputRows": text(output),
+                    "numTargetFilesAdded": text(self.adds.len() as u64),
+                    "numTargetFilesRemoved": text(self.removes.len() as u64),
+                }),
+            ),
+            Operation::Append | Operation::Replace => (
+                "WRITE",
+                json!({
+                    "mode": if self.operation == Operation::Append { "Append" } else { "Overwrite" },
+                    "partitionBy": Value::String(json!(self.spec.partition_by).to_string()),
+                }),
+                json!({
+                    "numFiles": text(self.adds.len() as u64),
+                    "numOutputRows": text(output),
+                    "numOutputBytes": Value::String(bytes.to_string()),
+                }),
+            ),
+        };
+        json!({
+            "timestamp": stamp.time,
+            "operation": name,
+            "operationParameters": parameters,
+            "operationMetrics": metrics,
+            "readVersion": self.base.as_ref().map(|base| base.version),
+            "isBlindAppend": self.operation == Operation::Append,
+            "engineInfo": crate::ENGINE,
+            "lakeRun": stamp.run,
+            "lakeAttempt": stamp.attempt,
+        })
+    }
+}
+
+fn removal(add: &Add, time: i64) -> Remove {
+    Remove {
+        path: add.path.clone(),
+        data_change: true,
+        deletion_timestamp: Some(time),
+        extended_file_metadata: Some(true),
+        partition_values: Some(add.partition_values.clone()),
+        size: Some(add.size),
+        ..Remove::default()
+    }
+}

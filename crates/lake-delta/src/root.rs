@@ -1,0 +1,130 @@
+//! Where the tables of a pipeline live: a prefix of an object store.
+
+use std::path::Path as FsPath;
+use std::sync::Arc;
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::ObjectStore;
+use url::Url;
+
+use crate::{Error, Result};
+
+/// A directory of an object store, under which tables and run state live.
+///
+/// It keeps the store's own root beside the prefix, because the Delta library
+/// and the query engine address files by their full URL.
+#[derive(Debug, Clone)]
+pub struct Root {
+    url: Url,
+    whole: Arc<dyn ObjectStore>,
+    prefix: Path,
+}
+
+impl Root {
+    /// The root at `location`: the absolute path of a local directory, which
+    /// need not exist yet.
+    ///
+    /// # Errors
+    /// [`Error::Location`] where the location is a URL or not absolute.
+    pub fn open(location: &str) -> Result<Self> {
+        let refuse = |reason: &str| Error::Location {
+            location: location.to_owned(),
+            reason: reason.to_owned(),
+        };
+        if location.contains("://") {
+            return Err(refuse(
+                "this version of lake keeps its tables in local directories; give an absolute path",
+            ));
+        }
+        let url = Url::from_directory_path(FsPath::new(location))
+            .map_err(|()| refuse("a root is an absolute path"))?;
+        Self::with_store(url, Arc::new(LocalFileSystem::new()))
+    }
+
+    /// The root at `url` of a given store, whose own root is the root of the
+    /// URL's host (or of the file system).
+    ///
+    /// # Errors
+    /// [`Error::Location`] where the URL's path is not a store path.
+    pub fn with_store(url: Url, whole: Arc<dyn ObjectStore>) -> Result<Self> {
+        let prefix = Path::from_url_path(url.path()).map_err(|e| Error::Location {
+            location: url.to_string(),
+            reason: e.to_string(),
+        })?;
+        Ok(Self { url, whole, prefix })
+    }
+
+    /// The root one or more levels below: `child("standard/readings")`.
+    pub fn child(&self, name: &str) -> Self {
+        let mut url = self.url.clone();
+        // Neither fails: the URL has a path, or `with_store` would have refused it.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(name.split('/')).push("");
+        }
+        let prefix = name
+            .split('/')
+            .fold(self.prefix.clone(), |path, part| path.join(part));
+        Self {
+            url,
+            whole: Arc::clone(&self.whole),
+            prefix,
+        }
+    }
+
+    /// The store, relative to this root.
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(PrefixStore::new(
+            Arc::clone(&self.whole),
+            self.prefix.clone(),
+        ))
+    }
+
+    /// The URL, which ends with a slash.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// What people call this place: a path for local directories, else the URL.
+    pub fn display(&self) -> String {
+        match self.url.to_file_path() {
+            Ok(path) => path.display().to_string(),
+            Err(()) => self.url.to_string(),
+        }
+    }
+
+    /// Makes a query engine read this root's files through this root's store.
+    pub fn register(&self, runtime: &RuntimeEnv) {
+        let mut host = self.url.clone();
+        host.set_path("/");
+        runtime.register_object_store(&host, Arc::clone(&self.whole));
+    }
+
+    /// The same place with another store in front of it.
+    pub(crate) fn wrapped(
+        &self,
+        wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>,
+    ) -> Self {
+        Self {
+            url: self.url.clone(),
+            whole: wrap(Arc::clone(&self.whole)),
+            prefix: self.prefix.clone(),
+        }
+    }
+
+    pub(crate) fn prefix(&self) -> &Path {
+        &self.prefix
+    }
+
+    pub(crate) fn log_store(&self) -> LogStoreRef {
+        default_logstore(
+            self.store(),
+            Arc::clone(&self.whole),
+            &self.url,
+            &StorageConfig::default(),
+        )
+    }
+}

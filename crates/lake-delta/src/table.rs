@@ -1,0 +1,276 @@
+//! What a table is to be, and what it is at one version.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use delta_kernel::engine::arrow_conversion::TryIntoKernel;
+use delta_kernel::schema::StructType;
+use deltalake::kernel::Add;
+use deltalake::{DeltaTable, DeltaTableError};
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result, Root};
+
+/// The table property that says which pipeline a table belongs to.
+pub(crate) const OWNER: &str = "lake.pipeline";
+
+/// What a table is declared to be.
+#[derive(Debug, Clone)]
+pub struct TableSpec {
+    /// Its name and place below the pipeline's root: `standard/readings`.
+    pub name: String,
+    /// All its columns, the partition columns and the system columns included.
+    pub schema: SchemaRef,
+    /// The columns that choose a row's directory.
+    pub partition_by: Vec<String>,
+}
+
+impl TableSpec {
+    /// The schema of the data files: all columns but the partition columns.
+    pub(crate) fn delta_schema(&self) -> Result<StructType> {
+        kernel_schema(&self.name, &self.schema)
+    }
+
+    /// Checks that `snapshot` has exactly these columns and partitions.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] names every difference.
+    pub fn check(&self, snapshot: &Snapshot) -> Result<()> {
+        let declared = self.delta_schema()?;
+        let stored = kernel_schema(&self.name, &snapshot.schema)?;
+        let mut differences = Vec::new();
+        for field in declared.fields() {
+            match stored.field(field.name()) {
+                None => differences.push(format!("column {} is new", field.name())),
+                Some(old) if old.data_type() != field.data_type() => differences.push(format!(
+                    "column {} is {} in the table and {} in the declaration",
+                    field.name(),
+                    old.data_type(),
+                    field.data_type()
+                )),
+                Some(_) => {}
+            }
+        }
+        for field in stored.fields() {
+            if declared.field(field.name()).is_none() {
+                differences.push(format!("column {} is no longer declared", field.name()));
+            }
+        }
+        if self.partition_by != snapshot.partition_by {
+            differences.push(format!(
+                "it is partitioned by [{}] and declared to be by [{}]",
+                snapshot.partition_by.join(", "),
+                self.partition_by.join(", ")
+            ));
+        }
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Schema {
+            table: self.name.clone(),
+            differences: differences.join("; "),
+        })
+    }
+}
+
+fn kernel_schema(table: &str, schema: &SchemaRef) -> Result<StructType> {
+    schema
+        .as_ref()
+        .try_into_kernel()
+        .map_err(|e: arrow::error::ArrowError| Error::delta(table, DeltaTableError::from(e)))
+}
+
+/// A table as it is at one version.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub(crate) name: String,
+    pub(crate) table: DeltaTable,
+    pub(crate) version: i64,
+    pub(crate) id: String,
+    pub(crate) schema: SchemaRef,
+    pub(crate) partition_by: Vec<String>,
+    pub(crate) files: Vec<Add>,
+    pub(crate) digest: String,
+}
+
+impl Snapshot {
+    /// The newest version of table `name` below `root`, which belongs to
+    /// `pipeline`; `None` where nothing is there.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] where something is there that this pipeline did not
+    /// make, and the store's and the library's errors.
+    pub async fn open(root: &Root, pipeline: &str, name: &str) -> Result<Option<Self>> {
+        let place = root.child(name);
+        let log_store = place.log_store();
+        if !log_store
+            .is_delta_table_location()
+            .await
+            .map_err(|e| Error::delta(name, e))?
+        {
+            refuse_strangers(&place, name).await?;
+            return Ok(None);
+        }
+        let mut table = DeltaTable::new(log_store);
+        table.load().await.map_err(|e| Error::delta(name, e))?;
+        Self::of(place, pipeline, name, table).await.map(Some)
+    }
+
+    async fn of(place: Root, pipeline: &str, name: &str, table: DeltaTable) -> Result<Self> {
+        let state = table.snapshot().map_err(|e| Error::delta(name, e))?;
+        let owner = state.metadata().configuration().get(OWNER).cloned();
+        if owner.as_deref() != Some(pipeline) {
+            return Err(Error::Foreign {
+                table: name.to_owned(),
+                reason: match owner {
+                    Some(other) => format!(
+                        "this is a table of the pipeline {other}, not of {pipeline}; \
+                         give each pipeline its own root or name"
+                    ),
+                    None => format!(
+                        "there is a Delta table at {} that lake did not make; \
+                         move it away or choose another root",
+                        place.display()
+                    ),
+                },
+            });
+        }
+        let version = i64::try_from(state.version()).unwrap_or(i64::MAX);
+        let snapshot = state.snapshot();
+        let files = active_files(&table, name).await?;
+        let digest = commit_digest(&place, name, version).await?;
+        Ok(Self {
+            name: name.to_owned(),
+            version,
+            id: state.metadata().id().to_owned(),
+            schema: plain(&snapshot.arrow_schema()),
+            partition_by: state.metadata().partition_columns().to_vec(),
+            files,
+            digest,
+            table,
+        })
+    }
+
+    /// The version of this snapshot.
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// How many rows the table has, from its files' statistics.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(crate::stats::rows).sum()
+    }
+
+    /// The columns, partition columns included.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The paths of the data files, relative to the table.
+    pub fn file_paths(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|add| add.path.as_str())
+    }
+
+    /// The highest version that application `app` has committed, as the
+    /// Delta protocol's `txn` action records it.
+    ///
+    /// # Errors
+    /// The library's, where the log cannot be read.
+    pub async fn transaction(&self, app: &str) -> Result<Option<i64>> {
+        let state = self
+            .table
+            .snapshot()
+            .map_err(|e| Error::delta(&self.name, e))?;
+        state
+            .transaction_version(self.table.log_store().as_ref(), app)
+            .await
+            .map_err(|e| Error::delta(&self.name, e))
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "a commit that removes or restores a file needs its whole action"
+)]
+async fn active_files(table: &DeltaTable, name: &str) -> Result<Vec<Add>> {
+    let failed = |e| Error::delta(name, e);
+    let state = table.snapshot().map_err(failed)?;
+    let log_store = table.log_store();
+    let views = state.snapshot().file_views(log_store.as_ref(), None);
+    let mut files: Vec<Add> = views
+        .map_ok(|view| view.add_action())
+        .try_collect()
+        .await
+        .map_err(failed)?;
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+/// The SHA-256 of one commit file, which pins the history a run was prepared on.
+pub(crate) async fn commit_digest(place: &Root, name: &str, version: i64) -> Result<String> {
+    let path = commit_path(version);
+    let bytes = match place.store().get(&path).await {
+        Ok(found) => found.bytes().await,
+        // A checkpoint may have outlived its commit file; the version and the
+        // table's id have to do then.
+        Err(object_store::Error::NotFound { .. }) => return Ok(String::new()),
+        Err(e) => Err(e),
+    }
+    .map_err(|e| Error::store(format!("{name}/{path}"), e))?;
+    Ok(hex::encode(Sha256::digest(&bytes)))
+}
+
+/// `_delta_log/00000000000000000042.json`
+pub(crate) fn commit_path(version: i64) -> Path {
+    Path::from(format!("_delta_log/{version:020}.json"))
+}
+
+/// The library reads strings and decimals as it likes; our columns have one
+/// Arrow type per Delta type.
+fn plain(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| {
+        let data_type = match field.data_type() {
+            DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+            DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+            other => other.clone(),
+        };
+        Arc::new(field.as_ref().clone().with_data_type(data_type))
+    });
+    Arc::new(arrow::datatypes::Schema::new(
+        fields.collect::<arrow::datatypes::Fields>(),
+    ))
+}
+
+/// Directories of our own attempts may lie where a table is to be; anything
+/// else is somebody's, and is not built over.
+async fn refuse_strangers(place: &Root, name: &str) -> Result<()> {
+    let listed = place
+        .store()
+        .list_with_delimiter(None)
+        .await
+        .map_err(|e| Error::store(name, e))?;
+    let stranger = listed
+        .objects
+        .iter()
+        .map(|object| object.location.clone())
+        .chain(listed.common_prefixes.into_iter().filter(|prefix| {
+            !prefix
+                .filename()
+                .is_some_and(|last| last.starts_with(crate::write::ATTEMPT_PREFIX) || last == "_delta_log")
+        }))
+        .next();
+    match stranger {
+        None => Ok(()),
+        Some(path) => Err(Error::Foreign {
+            table: name.to_owned(),
+            reason: format!(
+                "there is something at {} that is not a Delta table ({path}); \
+                 move it away or choose another root",
+                place.display()
+            ),
+        }),
+    }
+}

@@ -1,0 +1,288 @@
+//! Rows to data files: sorted, one row per key, uncommitted.
+//!
+//! Every attempt writes into a directory of its own below the table, so that
+//! what a dead attempt left behind can be told from live data by its path.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{SortOptions, cast, partition};
+use arrow::datatypes::SchemaRef;
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use delta_kernel::table_properties::DataSkippingNumIndexedCols;
+use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
+use deltalake::kernel::Add;
+use futures::StreamExt;
+use object_store::ObjectStore;
+use object_store::prefix::PrefixStore;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use tokio::task::JoinSet;
+
+use crate::newest::{KeyRule, OnePerKey};
+use crate::{Error, Result, Root, TableSpec};
+
+/// The first letters of an attempt's directory below its table.
+pub(crate) const ATTEMPT_PREFIX: &str = "run-";
+
+/// Files of about this size are what other engines like to read.
+const TARGET_FILE_SIZE: NonZeroU64 = NonZeroU64::new(128 * 1024 * 1024).unwrap();
+/// Rows per Parquet row group: small enough to be held by every writer at
+/// once, large enough to compress well.
+const ROW_GROUP_ROWS: usize = 256 * 1024;
+const STATISTICS_COLUMNS: u64 = 32;
+
+/// What writing yields.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) files: Vec<Add>,
+    pub(crate) rows: u64,
+    /// Rows that lost to a newer row of the same key in the same input.
+    pub(crate) superseded: u64,
+}
+
+/// Writes what `plan` yields, every stream of it in a task of its own. With a
+/// key, rows are sorted by partition and key first, and one row per key stays.
+pub(crate) async fn write_plan(
+    target: &Target,
+    plan: Arc<dyn ExecutionPlan>,
+    key: Option<&KeyRule>,
+    context: &Arc<TaskContext>,
+) -> Result<Written> {
+    let failed = |e| Error::query(&target.spec.name, e);
+    let plan = match key {
+        Some(rule) => sorted(plan, &target.spec.partition_by, &rule.key).map_err(failed)?,
+        None if target.spec.partition_by.is_empty() => plan,
+        None => sorted(plan, &target.spec.partition_by, &[]).map_err(failed)?,
+    };
+    let mut tasks: JoinSet<Result<Written>> = JoinSet::new();
+    for n in 0..plan.output_partitioning().partition_count() {
+        let mut stream = plan.execute(n, Arc::clone(context)).map_err(failed)?;
+        let mut rule = key
+            .map(|rule| OnePerKey::new(&target.spec.name, &plan.schema(), rule))
+            .transpose()?;
+        let mut writer = FileWriter::new(target)?;
+        let table = target.spec.name.clone();
+        tasks.spawn(async move {
+            while let Some(batch) = stream.next().await {
+                let batch = batch.map_err(|e| Error::query(&table, e))?;
+                match &mut rule {
+                    None => writer.write(&batch).await?,
+                    Some(rule) => {
+                        for batch in rule.push(batch)? {
+                            writer.write(&batch).await?;
+                        }
+                    }
+                }
+            }
+            let mut superseded = 0;
+            if let Some(rule) = rule {
+                let (last, lost) = rule.finish();
+                superseded = lost;
+                if let Some(last) = last {
+                    writer.write(&last).await?;
+                }
+            }
+            let (files, rows) = writer.finish().await?;
+            Ok(Written { files, rows, superseded })
+        });
+    }
+    let mut all = Written::default();
+    while let Some(done) = tasks.join_next().await {
+        let part = done.map_err(|e| {
+            failed(datafusion::error::DataFusionError::ExecutionJoin(Box::new(e)))
+        })??;
+        all.files.extend(part.files);
+        all.rows += part.rows;
+        all.superseded += part.superseded;
+    }
+    // The order of tasks is chance; the order of files in a commit is not.
+    all.files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(all)
+}
+
+/// Equal keys come together, and rows of one directory follow each other: the
+/// writer holds one open file per stream, however many directories there are.
+fn sorted(
+    plan: Arc<dyn ExecutionPlan>,
+    partition_by: &[String],
+    key: &[String],
+) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+    let schema = plan.schema();
+    let column = |name: &String| -> datafusion::error::Result<Arc<dyn PhysicalExpr>> {
+        Ok(Arc::new(Column::new_with_schema(name, &schema)?))
+    };
+    let mut order: Vec<PhysicalSortExpr> = Vec::new();
+    for name in partition_by.iter().chain(key.iter().filter(|name| !partition_by.contains(name))) {
+        order.push(PhysicalSortExpr::new(column(name)?, SortOptions::default()));
+    }
+    let Some(order) = LexOrdering::new(order) else {
+        return Ok(plan);
+    };
+    // A key determines its partition, so hashing by either keeps a key in one stream.
+    let streams = plan.output_partitioning().partition_count();
+    let hashed = if partition_by.is_empty() { key } else { partition_by };
+    let plan: Arc<dyn ExecutionPlan> = if streams > 1 {
+        let by = hashed.iter().map(column).collect::<datafusion::error::Result<Vec<_>>>()?;
+        Arc::new(RepartitionExec::try_new(plan, Partitioning::Hash(by, streams))?)
+    } else {
+        plan
+    };
+    Ok(Arc::new(SortExec::new(order, plan).with_preserve_partitioning(true)))
+}
+
+/// Where the files of one attempt at one table go.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) spec: TableSpec,
+    store: Arc<dyn ObjectStore>,
+    directory: String,
+    config: WriterConfig,
+}
+
+impl Target {
+    pub(crate) fn new(spec: &TableSpec, place: &Root, attempt: &str) -> Result<Self> {
+        let level = ZstdLevel::try_new(1).map_err(|e| Error::delta(&spec.name, e))?;
+        let properties = WriterProperties::builder()
+            .set_created_by(crate::ENGINE.to_owned())
+            .set_compression(Compression::ZSTD(level))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .build();
+        let directory = format!("{ATTEMPT_PREFIX}{attempt}");
+        Ok(Self {
+            store: Arc::new(PrefixStore::new(place.store(), directory.clone())),
+            directory,
+            config: WriterConfig::new(
+                Arc::clone(&spec.schema),
+                spec.partition_by.clone(),
+                Some(properties),
+                Some(TARGET_FILE_SIZE),
+                Some(8192),
+                DataSkippingNumIndexedCols::NumColumns(STATISTICS_COLUMNS),
+                None,
+            ),
+            spec: spec.clone(),
+        })
+    }
+}
+
+/// Writes batches whose rows are grouped by partition: one open file at a time.
+pub(crate) struct FileWriter {
+    target: Target,
+    /// Tells partitions apart; absent where the table has none.
+    partitions: Option<RowConverter>,
+    open: Option<(Option<OwnedRow>, DeltaWriter)>,
+    files: Vec<Add>,
+    rows: u64,
+}
+
+impl FileWriter {
+    pub(crate) fn new(target: &Target) -> Result<Self> {
+        let spec = &target.spec;
+        let fields: Vec<SortField> = spec
+            .partition_by
+            .iter()
+            .filter_map(|column| spec.schema.field_with_name(column).ok())
+            .map(|field| SortField::new(field.data_type().clone()))
+            .collect();
+        let partitions = if fields.is_empty() {
+            None
+        } else {
+            Some(RowConverter::new(fields).map_err(|e| Error::query(&spec.name, e))?)
+        };
+        Ok(Self {
+            target: target.clone(),
+            partitions,
+            open: None,
+            files: Vec::new(),
+            rows: 0,
+        })
+    }
+
+    pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.rows += batch.num_rows() as u64;
+        let name = self.target.spec.name.clone();
+        let failed = |e| Error::query(&name, e);
+        let batch = conform(batch, &self.target.spec.schema).map_err(failed)?;
+        let Some(converter) = &self.partitions else {
+            return self.write_part(None, &batch).await;
+        };
+        let columns: Vec<ArrayRef> = self
+            .target
+            .spec
+            .partition_by
+            .iter()
+            .filter_map(|column| batch.column_by_name(column).map(Arc::clone))
+            .collect();
+        let values = converter.convert_columns(&columns).map_err(failed)?;
+        let ranges = partition(&columns).map_err(failed)?.ranges();
+        for range in ranges {
+            let value = values.row(range.start).owned();
+            let part = batch.slice(range.start, range.len());
+            self.write_part(Some(value), &part).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_part(&mut self, value: Option<OwnedRow>, part: &RecordBatch) -> Result<()> {
+        if self.open.as_ref().is_some_and(|(current, _)| *current != value) {
+            self.close().await?;
+        }
+        let (_, writer) = self.open.get_or_insert_with(|| {
+            let store = Arc::clone(&self.target.store);
+            (value, DeltaWriter::new(store, self.target.config.clone()))
+        });
+        let written = writer.write(part).await;
+        written.map_err(|e| Error::delta(&self.target.spec.name, e))
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        if let Some((_, writer)) = self.open.take() {
+            let closed = writer.close().await;
+            for mut add in closed.map_err(|e| Error::delta(&self.target.spec.name, e))? {
+                add.path = format!("{}/{}", self.target.directory, add.path);
+                crate::stats::correct(&mut add, &self.target.spec.schema);
+                self.files.push(add);
+            }
+        }
+        Ok(())
+    }
+
+    /// The files, and how many rows they have together.
+    pub(crate) async fn finish(mut self) -> Result<(Vec<Add>, u64)> {
+        self.close().await?;
+        Ok((self.files, self.rows))
+    }
+}
+
+/// The batch with exactly the table's columns: the engine works on string
+/// views and dictionaries, tables have plain types.
+fn conform(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+) -> std::result::Result<RecordBatch, arrow::error::ArrowError> {
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let index = batch.schema_ref().index_of(field.name())?;
+            let column = batch.column(index);
+            if column.data_type() == field.data_type() {
+                Ok(Arc::clone(column))
+            } else {
+                cast(column, field.data_type())
+            }
+        })
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(Arc::clone(schema), columns)
+}

@@ -1,0 +1,137 @@
+//! Tables of (key, day, sequence, value) in a temporary directory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Date32Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use datafusion::datasource::MemTable;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use lake_delta::{Applied, Attempt, Prepared, Root, Snapshot, Stamp, TableSpec, apply};
+
+pub(crate) const PIPELINE: &str = "test";
+
+/// One row: key, sequence, value. The day follows from the key.
+pub(crate) type Row = (i64, i64, String);
+
+pub(crate) struct Lake {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) root: Root,
+    run: i64,
+}
+
+pub(crate) fn spec(partitioned: bool) -> TableSpec {
+    TableSpec {
+        name: "standard/t".to_owned(),
+        schema: schema(),
+        partition_by: if partitioned { vec!["day".to_owned()] } else { Vec::new() },
+    }
+}
+
+pub(crate) fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("key", DataType::Int64, true),
+        Field::new("day", DataType::Date32, true),
+        Field::new("sequence", DataType::Int64, true),
+        Field::new("value", DataType::Utf8, true),
+    ]))
+}
+
+pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
+    RecordBatch::try_new(
+        schema(),
+        vec![
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.0))),
+            Arc::new(Date32Array::from_iter_values(rows.iter().map(|r| (r.0 % 3) as i32))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.1))),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &r.2))),
+        ],
+    )
+    .unwrap()
+}
+
+impl Lake {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path().to_str().unwrap()).unwrap();
+        Self { directory, root, run: 0 }
+    }
+
+    pub(crate) fn attempt(&self) -> Attempt {
+        let config = SessionConfig::new().with_target_partitions(2);
+        let session = SessionContext::new_with_config(config);
+        self.root.register(&session.runtime_env());
+        Attempt {
+            root: self.root.clone(),
+            pipeline: PIPELINE.to_owned(),
+            id: format!("attempt-{}", self.run + 1),
+            session,
+        }
+    }
+
+    pub(crate) async fn open(&self, spec: &TableSpec) -> Option<Snapshot> {
+        Snapshot::open(&self.root, PIPELINE, &spec.name).await.unwrap()
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp {
+            app: "lake/test".to_owned(),
+            run: self.run + 1,
+            attempt: format!("attempt-{}", self.run + 1),
+            time: 1_000,
+        }
+    }
+
+    pub(crate) async fn apply(&mut self, prepared: &Prepared) -> Applied {
+        let stamp = self.stamp();
+        let commit = prepared.commit(&stamp).unwrap();
+        let applied = apply(&self.root, PIPELINE, prepared.name(), &commit, &stamp).await.unwrap();
+        self.run += 1;
+        applied
+    }
+
+    pub(crate) async fn merge(&self, spec: &TableSpec, rows: &[Row]) -> Prepared {
+        let attempt = self.attempt();
+        let plan = plan(&attempt.session, rows).await;
+        let base = self.open(spec).await;
+        let (key, newest_by) = (["key".to_owned()], ["sequence".to_owned()]);
+        attempt.merge_newest(spec, base, plan, &key, &newest_by).await.unwrap()
+    }
+
+    pub(crate) async fn rows(&self, spec: &TableSpec) -> BTreeMap<i64, (i64, String)> {
+        match self.open(spec).await {
+            None => BTreeMap::new(),
+            Some(snapshot) => read(snapshot.provider().await.unwrap()).await,
+        }
+    }
+}
+
+pub(crate) async fn plan(session: &SessionContext, rows: &[Row]) -> Arc<dyn ExecutionPlan> {
+    let half = rows.len() / 2;
+    let parts = vec![vec![batch(&rows[..half])], vec![batch(&rows[half..])]];
+    let table = MemTable::try_new(schema(), parts).unwrap();
+    let frame = session.read_table(Arc::new(table)).unwrap();
+    frame.create_physical_plan().await.unwrap()
+}
+
+/// The rows by key; a key that is there twice fails the test.
+pub(crate) async fn read(
+    table: Arc<dyn datafusion::catalog::TableProvider>,
+) -> BTreeMap<i64, (i64, String)> {
+    let session = SessionContext::new();
+    session.register_table("t", table).unwrap();
+    let sql = "SELECT key, sequence, CAST(value AS VARCHAR) AS value FROM t";
+    let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
+    let mut rows = BTreeMap::new();
+    for batch in batches {
+        let keys = batch.column(0).as_primitive::<Int64Type>();
+        let sequences = batch.column(1).as_primitive::<Int64Type>();
+        let values = arrow::compute::cast(batch.column(2), &DataType::Utf8).unwrap();
+        for n in 0..batch.num_rows() {
+            let row = (sequences.value(n), values.as_string::<i32>().value(n).to_owned());
+            assert!(rows.insert(keys.value(n), row).is_none(), "key {} twice", keys.value(n));
+        }
+    }
+    rows
+}

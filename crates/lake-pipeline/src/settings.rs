@@ -1,0 +1,370 @@
+//! Every setting of a pipeline file, described once.
+//!
+//! The checks for unknown keys, the flag `--set`, the variables, the JSON
+//! Schema and the help all read this description. A setting is added here and
+//! read in `resolve`; a test fails where only one of the two was done.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::fault::Problem;
+use crate::pipeline::{OnChange, RejectedLimit};
+use crate::{cron, location, rules};
+
+/// One key, and what may stand behind it.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    pub(crate) key: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) required: bool,
+    /// What holds where it is left out, in words or as it would be written.
+    pub(crate) default: Option<&'static str>,
+    /// A value to copy.
+    pub(crate) example: Option<&'static str>,
+    /// The flag for it, beside `--set`; `<name>` is the name of the input.
+    pub(crate) flag: Option<&'static str>,
+    /// The variable for it; `<NAME>` is the upper-case name of the input.
+    pub(crate) variable: Option<&'static str>,
+    pub(crate) shape: Shape,
+}
+
+/// What may stand behind a key.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    Scalar {
+        /// Whether a number without quotes is fine, besides text.
+        numbers: bool,
+        /// The JSON Schema of the value.
+        schema: fn() -> Value,
+    },
+    /// A mapping with these keys.
+    Group(&'static [&'static Setting]),
+    /// A mapping from names to mappings with these keys.
+    Named {
+        name: &'static NameRule,
+        members: &'static [&'static Setting],
+    },
+}
+
+/// Which names may be chosen as keys.
+#[derive(Debug)]
+pub(crate) struct NameRule {
+    pub(crate) check: fn(&str) -> Result<(), Problem>,
+    pub(crate) pattern: &'static str,
+}
+
+/// A setting with a single value of type `T`.
+#[derive(Debug)]
+pub(crate) struct Scalar<T: 'static> {
+    pub(crate) setting: Setting,
+    /// Checks the text; relative paths start from the directory.
+    pub(crate) parse: fn(&str, &Path) -> Result<T, Problem>,
+}
+
+/// The whole file.
+pub(crate) static FILE: Setting = Setting {
+    doc: "A lake pipeline: where data comes from, where it goes, when and how much. \
+          What the data means is said by the transform.",
+    required: true,
+    shape: Shape::Group(&[
+        &NAME.setting,
+        &DESCRIPTION.setting,
+        &TRANSFORM,
+        &ROOT.setting,
+        &INPUTS,
+        &LIMITS,
+        &SCHEDULE.setting,
+    ]),
+    ..BLANK
+};
+
+pub(crate) static NAME: Scalar<String> = Scalar {
+    setting: Setting {
+        key: "name",
+        doc: "The name of the pipeline, also of its directory below the root: \
+              lower-case letters, digits, `_` and `-`, starting with a letter.",
+        required: true,
+        example: Some("utility"),
+        shape: text(rules::name_schema),
+        ..BLANK
+    },
+    parse: rules::name,
+};
+
+pub(crate) static DESCRIPTION: Scalar<String> = Scalar {
+    setting: Setting {
+        key: "description",
+        doc: "What the pipeline is for, in a sentence.",
+        example: Some("Meter readings, validated, and daily usage per customer"),
+        shape: text(rules::any_text_schema),
+        ..BLANK
+    },
+    parse: rules::any_text,
+};
+
+pub(crate) static TRANSFORM: Setting = Setting {
+    key: "transform",
+    doc: "The transform: the crate that says what the data means.",
+    required: true,
+    shape: Shape::Group(&[
+        &TRANSFORM_NAME.setting,
+        &TRANSFORM_VERSION.setting,
+        &TRANSFORM_PATH.setting,
+    ]),
+    ..BLANK
+};
+
+pub(crate) static TRANSFORM_NAME: Scalar<String> = Scalar {
+    setting: Setting {
+        key: "name",
+        doc: "The name of the transform, as in its Cargo.toml.",
+        required: true,
+        example: Some("utility"),
+        shape: text(rules::crate_name_schema),
+        ..BLANK
+    },
+    parse: rules::crate_name,
+};
+
+pub(crate) static TRANSFORM_VERSION: Scalar<semver::VersionReq> = Scalar {
+    setting: Setting {
+        key: "version",
+        doc: "Which releases are acceptable: a semver requirement as in Cargo, \
+              such as \"1\", \"1.2\", \"~1.2.3\" or \">=1.2, <1.5\".",
+        required: true,
+        example: Some("1"),
+        shape: text_or_number(rules::version_schema),
+        ..BLANK
+    },
+    parse: rules::version,
+};
+
+pub(crate) static TRANSFORM_PATH: Scalar<PathBuf> = Scalar {
+    setting: Setting {
+        key: "path",
+        doc: "The directory of the crate, relative to this file. \
+              It wins over releases, for development.",
+        example: Some("../crates/transforms/utility"),
+        shape: text(location::directory_schema),
+        ..BLANK
+    },
+    parse: location::directory,
+};
+
+pub(crate) static ROOT: Scalar<String> = Scalar {
+    setting: Setting {
+        key: "root",
+        doc: "Where the tables live: a directory, relative to this file, or the \
+              URL of a prefix in an object store, such as s3://bucket/prefix.",
+        required: true,
+        example: Some("${LAKE_ROOT:-../lake}"),
+        flag: Some("--root"),
+        variable: Some("LAKE_ROOT"),
+        shape: text(location::root_schema),
+        ..BLANK
+    },
+    parse: location::root,
+};
+
+pub(crate) static INPUTS: Setting = Setting {
+    key: "inputs",
+    doc: "Where each input of the transform comes from, by the name that the \
+          transform gives it.",
+    required: true,
+    shape: Shape::Named {
+        name: &NameRule {
+            check: rules::input_name,
+            pattern: rules::INPUT_NAME_PATTERN,
+        },
+        members: &[&INPUT_PATH.setting, &INPUT_ON_CHANGE.setting],
+    },
+    ..BLANK
+};
+
+pub(crate) static INPUT_PATH: Scalar<String> = Scalar {
+    setting: Setting {
+        key: "path",
+        doc: "A file or a glob, relative to this file, or a URL in an object store.",
+        required: true,
+        example: Some("../data/utility/*.csv"),
+        flag: Some("--input <name>"),
+        variable: Some("LAKE_INPUT_<NAME>"),
+        shape: text(location::source_schema),
+        ..BLANK
+    },
+    parse: location::source,
+};
+
+pub(crate) static INPUT_ON_CHANGE: Scalar<OnChange> = Scalar {
+    setting: Setting {
+        key: "on_change",
+        doc: "What happens when a file that was loaded before has new content: \
+              `fail` stops the run, `upsert` merges its rows over the earlier \
+              ones, `skip` leaves it unread.",
+        default: Some("fail"),
+        example: Some("upsert"),
+        shape: text(rules::on_change_schema),
+        ..BLANK
+    },
+    parse: rules::on_change,
+};
+
+pub(crate) static LIMITS: Setting = Setting {
+    key: "limits",
+    doc: "How much a run may use and tolerate.",
+    shape: Shape::Group(&[&MEMORY.setting, &REJECTED.setting]),
+    ..BLANK
+};
+
+pub(crate) static MEMORY: Scalar<u64> = Scalar {
+    setting: Setting {
+        key: "memory",
+        doc: "Memory for the whole run: bytes, or a number with a unit (512MiB, 1GB).",
+        default: Some("half of what the machine or cgroup has"),
+        example: Some("512MiB"),
+        shape: text_or_number(rules::size_schema),
+        ..BLANK
+    },
+    parse: rules::size,
+};
+
+pub(crate) static REJECTED: Scalar<RejectedLimit> = Scalar {
+    setting: Setting {
+        key: "rejected",
+        doc: "The share of an input's rows that may be rejected (5% or 0.05); \
+              above it nothing is published.",
+        default: Some("10 %, from 100 rows on"),
+        example: Some("5%"),
+        shape: text_or_number(rules::share_schema),
+        ..BLANK
+    },
+    parse: rules::share,
+};
+
+pub(crate) static SCHEDULE: Scalar<String> = Scalar {
+    setting: Setting {
+        key: "schedule",
+        doc: "When the pipeline runs, where something schedules it: a cron \
+              expression of five fields (minute, hour, day of month, month, \
+              day of week).",
+        example: Some("*/15 * * * *"),
+        shape: text(cron::schedule_schema),
+        ..BLANK
+    },
+    parse: cron::schedule,
+};
+
+const BLANK: Setting = Setting {
+    key: "",
+    doc: "",
+    required: false,
+    default: None,
+    example: None,
+    flag: None,
+    variable: None,
+    shape: Shape::Group(&[]),
+};
+
+const fn text(schema: fn() -> Value) -> Shape {
+    Shape::Scalar {
+        numbers: false,
+        schema,
+    }
+}
+
+const fn text_or_number(schema: fn() -> Value) -> Shape {
+    Shape::Scalar {
+        numbers: true,
+        schema,
+    }
+}
+
+/// One setting, as help texts show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingHelp {
+    /// The dotted key that `--set` takes; `<name>` stands for an input's name.
+    pub key: String,
+    /// What it means.
+    pub doc: &'static str,
+    /// Whether a pipeline is incomplete without it.
+    pub required: bool,
+    /// What holds where it is left out.
+    pub default: Option<&'static str>,
+    /// A value to copy.
+    pub example: Option<&'static str>,
+    /// The flag for it, beside `--set`; `<name>` stands for an input's name.
+    pub flag: Option<&'static str>,
+    /// The variable for it; `<NAME>` stands for an input's name in upper case.
+    pub variable: Option<&'static str>,
+}
+
+/// Every setting that has a value, in the order of the documentation.
+#[must_use]
+pub fn settings() -> Vec<SettingHelp> {
+    scalars(&["<name>"])
+        .into_iter()
+        .map(|(key, setting)| SettingHelp {
+            key,
+            doc: setting.doc,
+            required: setting.required,
+            default: setting.default,
+            example: setting.example,
+            flag: setting.flag,
+            variable: setting.variable,
+        })
+        .collect()
+}
+
+/// Every setting that has a value, by dotted key, for inputs of these names.
+pub(crate) fn scalars(names: &[&str]) -> Vec<(String, &'static Setting)> {
+    let mut found = Vec::new();
+    collect(&FILE, "", names, &mut found);
+    found
+}
+
+fn collect(
+    setting: &'static Setting,
+    key: &str,
+    names: &[&str],
+    found: &mut Vec<(String, &'static Setting)>,
+) {
+    match &setting.shape {
+        Shape::Scalar { .. } => found.push((key.to_owned(), setting)),
+        Shape::Group(members) => {
+            for member in *members {
+                collect(member, &dotted(key, member.key), names, found);
+            }
+        }
+        Shape::Named { members, .. } => {
+            for name in names {
+                for member in *members {
+                    let key = dotted(&dotted(key, name), member.key);
+                    collect(member, &key, names, found);
+                }
+            }
+        }
+    }
+}
+
+/// The dotted key of `key` in the group `parent`.
+pub(crate) fn dotted(parent: &str, key: &str) -> String {
+    if parent.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{parent}.{key}")
+    }
+}
+
+/// The known key that somebody most likely meant by `wanted`, if any is close.
+pub(crate) fn nearest<'k>(
+    wanted: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Option<&'k str> {
+    known
+        .into_iter()
+        .map(|key| (strsim::damerau_levenshtein(wanted, key), key))
+        .filter(|(distance, key)| *distance <= wanted.len().max(key.len()).div_ceil(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, key)| key)
+}

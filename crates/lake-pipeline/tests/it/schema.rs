@@ -1,0 +1,184 @@
+//! The schema says the same as the parser: editors and `lake validate` agree.
+
+use boon::{Compiler, SchemaIndex, Schemas};
+use lake_pipeline::{Overrides, json_schema, settings};
+use serde_json::{Value, json};
+
+use crate::parse_with;
+
+/// Every key, with a value that needs no variable. JSON is YAML too, so the
+/// parser and the schema can be shown the same text.
+fn everything() -> Value {
+    json!({
+        "name": "utility",
+        "description": "Meter readings",
+        "transform": { "name": "utility", "version": "1", "path": "../transforms/utility" },
+        "root": "../lake",
+        "inputs": { "readings": { "path": "../data/*.csv", "on_change": "upsert" } },
+        "limits": { "memory": "512MiB", "rejected": "5%" },
+        "schedule": "*/15 * * * *",
+    })
+}
+
+/// The full example with another value (or, with `None`, without one) at a
+/// dotted key.
+fn with(key: &str, value: Option<Value>) -> Value {
+    let mut file = everything();
+    let (group, last) = key.rsplit_once('.').unwrap_or(("", key));
+    let group = group
+        .split('.')
+        .filter(|key| !key.is_empty())
+        .fold(&mut file, |node, key| &mut node[key]);
+    let group = group.as_object_mut().unwrap();
+    match value {
+        Some(value) => group.insert(last.to_owned(), value),
+        None => group.remove(last),
+    };
+    file
+}
+
+struct Schema {
+    schemas: Schemas,
+    index: SchemaIndex,
+}
+
+impl Schema {
+    fn compile() -> Self {
+        let mut schemas = Schemas::new();
+        let mut compiler = Compiler::new();
+        compiler
+            .add_resource("pipeline.schema.json", json_schema())
+            .unwrap();
+        let index = compiler
+            .compile("pipeline.schema.json", &mut schemas)
+            .unwrap();
+        Self { schemas, index }
+    }
+
+    fn accepts(&self, file: &Value) -> bool {
+        self.schemas.validate(file, self.index).is_ok()
+    }
+}
+
+fn parser_accepts(file: &Value) -> bool {
+    parse_with(&file.to_string(), &[], &Overrides::default()).is_ok()
+}
+
+#[test]
+fn the_schema_in_docs_is_this_one() {
+    let stored: Value =
+        serde_json::from_str(include_str!("../../../../docs/pipeline.schema.json")).unwrap();
+    assert_eq!(
+        stored,
+        json_schema(),
+        "docs/pipeline.schema.json is old; `lake schema` prints the new one"
+    );
+}
+
+#[test]
+fn the_schema_accepts_a_file_with_every_key_and_describes_each() {
+    let schema = Schema::compile();
+    assert!(schema.accepts(&everything()));
+    assert!(parser_accepts(&everything()));
+    for setting in settings() {
+        let root = json_schema();
+        let mut node = &root;
+        for key in setting.key.split('.') {
+            node = if key == "<name>" {
+                &node["additionalProperties"]
+            } else {
+                &node["properties"][key]
+            };
+        }
+        let description = node["description"].as_str().unwrap_or_default();
+        assert!(description.starts_with(setting.doc), "{}", setting.key);
+        let key = setting.key.replace("<name>", "readings");
+        let pointer = format!("/{}", key.replace('.', "/"));
+        assert!(everything().pointer(&pointer).is_some(), "{key}");
+    }
+}
+
+#[test]
+fn the_schema_and_the_parser_accept_the_same_values() {
+    let schema = Schema::compile();
+    for (key, value) in [
+        ("name", json!("a-b_9")),
+        ("root", json!("s3://bucket/prefix")),
+        ("root", json!("${LAKE_HOME:-../lake}")),
+        ("transform.version", json!(1)),
+        ("transform.version", json!(1.2)),
+        ("transform.version", json!(">=1.2, <2")),
+        ("limits.memory", json!(1_048_576)),
+        ("limits.memory", json!("1.5 GiB")),
+        ("limits.memory", json!("${MEMORY:-1GB}")),
+        ("limits.rejected", json!(0.05)),
+        ("limits.rejected", json!(0)),
+        ("limits.rejected", json!("12.5 %")),
+        ("inputs.readings.on_change", json!("skip")),
+        ("inputs.readings.on_change", json!("${CHANGE:-skip}")),
+        ("inputs.more", json!({ "path": "x.csv" })),
+        ("schedule", json!(" 0  6 * * mon-fri ")),
+    ] {
+        let file = with(key, Some(value));
+        assert!(parser_accepts(&file), "the parser refuses {file}");
+        assert!(schema.accepts(&file), "the schema refuses {file}");
+    }
+    for key in ["description", "transform.path", "limits", "schedule"] {
+        let file = with(key, None);
+        assert!(parser_accepts(&file), "the parser needs {key}");
+        assert!(schema.accepts(&file), "the schema needs {key}");
+    }
+}
+
+#[test]
+fn the_schema_and_the_parser_refuse_the_same_values() {
+    let schema = Schema::compile();
+    for (key, value) in [
+        ("nme", json!("x")),
+        ("name", json!("Up")),
+        ("name", json!(true)),
+        ("name", json!("n".repeat(101))),
+        ("description", json!(5)),
+        ("description", json!(null)),
+        ("root", json!("")),
+        ("root", json!(["a"])),
+        ("transform", json!("utility")),
+        ("transform.name", json!("a b")),
+        ("transform.version", json!("")),
+        ("transform.version", json!(true)),
+        ("transform.release", json!("1")),
+        ("inputs", json!({})),
+        ("inputs", json!({ "My-Input": { "path": "x" } })),
+        ("inputs.readings.path", json!(7)),
+        ("inputs.readings.on_change", json!("replace")),
+        ("limits.memory", json!("512Mi")),
+        ("limits.memory", json!(0)),
+        ("limits.memory", json!(-1)),
+        ("limits.rejected", json!(5)),
+        ("limits.rejected", json!(1)),
+        ("limits.rejected", json!("5")),
+        ("schedule", json!("@daily")),
+    ] {
+        let file = with(key, Some(value));
+        assert!(!parser_accepts(&file), "the parser accepts {file}");
+        assert!(!schema.accepts(&file), "the schema accepts {file}");
+    }
+    for setting in settings().iter().filter(|setting| setting.required) {
+        let file = with(&setting.key.replace("<name>", "readings"), None);
+        assert!(!parser_accepts(&file), "the parser accepts {file}");
+        assert!(!schema.accepts(&file), "the schema accepts {file}");
+    }
+}
+
+/// Every example in the schema can be copied into a file.
+#[test]
+fn every_example_is_accepted() {
+    for setting in settings() {
+        let Some(example) = setting.example else {
+            continue;
+        };
+        let key = setting.key.replace("<name>", "readings");
+        let file = with(&key, Some(json!(example)));
+        assert!(parser_accepts(&file), "{key}: {example}");
+    }
+}

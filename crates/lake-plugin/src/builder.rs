@@ -1,0 +1,305 @@
+//! How an author says what a transform is.
+//!
+//! Nothing here fails: what is wrong is found by [`Declaration::problems`], all at once, when a
+//! host or a test looks at the whole.
+
+use crate::{
+    CheckDeclaration, ColumnDeclaration, ColumnType, Declaration, Function, InputDeclaration,
+    InputFormat, Mode, Severity, TableDeclaration, Zone,
+};
+
+/// A transform: inputs, the tables made of them, and the functions that SQL calls on the way.
+#[derive(Clone, Debug, Default)]
+pub struct Transform {
+    pub(crate) inputs: Vec<InputDeclaration>,
+    pub(crate) tables: Vec<TableDeclaration>,
+    pub(crate) functions: Vec<Function>,
+}
+
+impl Transform {
+    /// A transform that does nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an input.
+    #[must_use]
+    pub fn input(mut self, input: Input) -> Self {
+        self.inputs.push(input.declaration);
+        self
+    }
+
+    /// Adds a table.
+    #[must_use]
+    pub fn table(mut self, table: Table) -> Self {
+        self.tables.push(table.declare());
+        self
+    }
+
+    /// Adds a function that SQL can call.
+    #[must_use]
+    pub fn function(mut self, function: Function) -> Self {
+        self.functions.push(function);
+        self
+    }
+
+    /// The transform as data. The name and version of its crate are added by
+    /// [`export!`](crate::export).
+    #[must_use]
+    pub fn declaration(&self) -> Declaration {
+        Declaration {
+            name: None,
+            version: None,
+            sdk: concat!("lake-plugin ", env!("CARGO_PKG_VERSION")).to_owned(),
+            inputs: self.inputs.clone(),
+            tables: self.tables.clone(),
+            functions: self
+                .functions
+                .iter()
+                .map(|function| function.declaration.clone())
+                .collect(),
+        }
+    }
+}
+
+/// An input: a kind of raw file, what its columns mean, and what must hold for its rows.
+#[derive(Clone, Debug)]
+pub struct Input {
+    declaration: InputDeclaration,
+}
+
+impl Input {
+    /// An input of CSV files. `name` is what the pipeline file and the SQL call it.
+    pub fn csv(name: impl Into<String>) -> Self {
+        Self {
+            declaration: InputDeclaration {
+                name: name.into(),
+                format: InputFormat::Csv { header: false },
+                columns: Vec::new(),
+                checks: Vec::new(),
+            },
+        }
+    }
+
+    /// Says that each file starts with the names of its columns, in any order.
+    #[must_use]
+    pub fn header(mut self) -> Self {
+        let InputFormat::Csv { header } = &mut self.declaration.format;
+        *header = true;
+        self
+    }
+
+    /// Adds a column, as in `.column("amount", decimal(12, 2).required())`.
+    #[must_use]
+    pub fn column(mut self, name: impl Into<String>, column: impl Into<Column>) -> Self {
+        let Column {
+            column_type,
+            required,
+        } = column.into();
+        self.declaration.columns.push(ColumnDeclaration {
+            name: name.into(),
+            column_type,
+            required,
+        });
+        self
+    }
+
+    /// Adds a check: a row for which `sql` is false is rejected, and `name` is the reason.
+    ///
+    /// `sql` is a boolean expression over the input's columns and `received_at`, the instant at
+    /// which the file was received. As in SQL, NULL passes.
+    #[must_use]
+    pub fn check(self, name: impl Into<String>, sql: impl Into<String>) -> Self {
+        self.add_check(name.into(), sql.into(), Severity::Reject)
+    }
+
+    /// Adds a check that only counts the rows for which it does not hold.
+    #[must_use]
+    pub fn warn(self, name: impl Into<String>, sql: impl Into<String>) -> Self {
+        self.add_check(name.into(), sql.into(), Severity::Warn)
+    }
+
+    /// Adds a check that stops the run, and publishes nothing, where it does not hold for a row.
+    #[must_use]
+    pub fn fail(self, name: impl Into<String>, sql: impl Into<String>) -> Self {
+        self.add_check(name.into(), sql.into(), Severity::Fail)
+    }
+
+    fn add_check(mut self, name: String, sql: String, severity: Severity) -> Self {
+        self.declaration.checks.push(CheckDeclaration {
+            name,
+            sql,
+            severity,
+        });
+        self
+    }
+}
+
+/// A table: a query, and how its rows meet those that are stored.
+#[derive(Clone, Debug)]
+pub struct Table {
+    zone: Zone,
+    name: String,
+    sql: String,
+    key: Vec<String>,
+    refresh_by: Vec<String>,
+    partition_by: Vec<String>,
+    mode: Option<Mode>,
+}
+
+impl Table {
+    /// A table of accepted rows, cleaned. Its SQL reads inputs by their bare names.
+    pub fn standard(name: impl Into<String>) -> Self {
+        Self::new(Zone::Standard, name.into())
+    }
+
+    /// A table that is computed from others. Its SQL reads them as `standard.<name>`.
+    pub fn consumption(name: impl Into<String>) -> Self {
+        Self::new(Zone::Consumption, name.into())
+    }
+
+    fn new(zone: Zone, name: String) -> Self {
+        Self {
+            zone,
+            name,
+            sql: String::new(),
+            key: Vec::new(),
+            refresh_by: Vec::new(),
+            partition_by: Vec::new(),
+            mode: None,
+        }
+    }
+
+    /// The query whose rows the table holds: a string, or `include_str!("table.sql")`.
+    #[must_use]
+    pub fn sql(mut self, sql: impl Into<String>) -> Self {
+        self.sql = sql.into();
+        self
+    }
+
+    /// The columns that identify a row. A table with a key is merged, unless it says otherwise.
+    #[must_use]
+    pub fn key<N: Into<String>>(mut self, columns: impl IntoIterator<Item = N>) -> Self {
+        self.key = names(columns);
+        self
+    }
+
+    /// The columns of the key that tell which groups a run has touched: only those are computed
+    /// again. For consumption tables.
+    #[must_use]
+    pub fn refresh_by<N: Into<String>>(mut self, columns: impl IntoIterator<Item = N>) -> Self {
+        self.refresh_by = names(columns);
+        self
+    }
+
+    /// The columns that divide the table's files into directories.
+    ///
+    /// They need not be in the key, but the key must determine them: naming a column here
+    /// promises that rows of the same key have the same value in it, as a day that is derived
+    /// from a timestamp in the key has.
+    #[must_use]
+    pub fn partition_by<N: Into<String>>(mut self, columns: impl IntoIterator<Item = N>) -> Self {
+        self.partition_by = names(columns);
+        self
+    }
+
+    /// How new rows meet stored ones, where the default of [`Mode`] is not what is meant.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    fn declare(self) -> TableDeclaration {
+        let default = Mode::default_of(self.zone, !self.key.is_empty());
+        TableDeclaration {
+            zone: self.zone,
+            name: self.name,
+            sql: self.sql,
+            key: self.key,
+            refresh_by: self.refresh_by,
+            partition_by: self.partition_by,
+            mode: self.mode.unwrap_or(default),
+        }
+    }
+}
+
+/// A column's type, and whether each row must have a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    column_type: ColumnType,
+    required: bool,
+}
+
+impl From<ColumnType> for Column {
+    fn from(column_type: ColumnType) -> Self {
+        Self {
+            column_type,
+            required: false,
+        }
+    }
+}
+
+impl ColumnType {
+    /// A column of this type in which every row must have a value: a row without is rejected.
+    #[must_use]
+    pub fn required(self) -> Column {
+        Column {
+            column_type: self,
+            required: true,
+        }
+    }
+}
+
+/// UTF-8 text.
+#[must_use]
+pub fn text() -> ColumnType {
+    ColumnType::Text
+}
+
+/// A signed 64-bit integer.
+#[must_use]
+pub fn integer() -> ColumnType {
+    ColumnType::Int64
+}
+
+/// A signed 32-bit integer.
+#[must_use]
+pub fn int32() -> ColumnType {
+    ColumnType::Int32
+}
+
+/// A 64-bit floating point number. For money and measured amounts, [`decimal`] is exact.
+#[must_use]
+pub fn float() -> ColumnType {
+    ColumnType::Float64
+}
+
+/// An exact number of at most `precision` digits (1 to 38), `scale` of them after the point.
+#[must_use]
+pub fn decimal(precision: u8, scale: i8) -> ColumnType {
+    ColumnType::Decimal { precision, scale }
+}
+
+/// True or false.
+#[must_use]
+pub fn boolean() -> ColumnType {
+    ColumnType::Boolean
+}
+
+/// A calendar day.
+#[must_use]
+pub fn date() -> ColumnType {
+    ColumnType::Date
+}
+
+/// An instant, in UTC microseconds.
+#[must_use]
+pub fn timestamp() -> ColumnType {
+    ColumnType::Timestamp
+}
+
+fn names<N: Into<String>>(columns: impl IntoIterator<Item = N>) -> Vec<String> {
+    columns.into_iter().map(Into::into).collect()
+}

@@ -1,0 +1,234 @@
+//! What a transform declares, as data.
+//!
+//! A [`Declaration`] crosses the boundary as JSON. The format only grows: a field that a reader
+//! does not know is skipped, and a field that an older writer does not know has a default here.
+//! [`Declaration::problems`] finds everything that is wrong with one.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ColumnType;
+
+/// Everything that a transform says about its inputs, tables and functions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Declaration {
+    /// The name of the transform, as in its `Cargo.toml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The version of the transform, as in its `Cargo.toml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What wrote this declaration: `lake-plugin` and its version, or whatever another kit says.
+    #[serde(default)]
+    pub sdk: String,
+    /// Where rows come from.
+    #[serde(default)]
+    pub inputs: Vec<InputDeclaration>,
+    /// What is made of them.
+    #[serde(default)]
+    pub tables: Vec<TableDeclaration>,
+    /// Functions that the SQL calls by name. Their place in this list is how they are called
+    /// through the boundary.
+    #[serde(default)]
+    pub functions: Vec<FunctionDeclaration>,
+}
+
+/// One input: a kind of raw file, its columns, and what must hold for each of its rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputDeclaration {
+    /// What the pipeline file and the SQL call it.
+    pub name: String,
+    /// What its bytes mean.
+    pub format: InputFormat,
+    /// The columns, in the order of the author; a header decides where they are in the file.
+    #[serde(default)]
+    pub columns: Vec<ColumnDeclaration>,
+    /// What must hold for each row.
+    #[serde(default)]
+    pub checks: Vec<CheckDeclaration>,
+}
+
+/// What the bytes of an input mean.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputFormat {
+    /// Values separated by commas, quoted with `"` where needed.
+    Csv {
+        /// Whether the first record names the columns.
+        #[serde(default)]
+        header: bool,
+    },
+}
+
+/// A column of an input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnDeclaration {
+    /// Its name, in the file's header and in SQL.
+    pub name: String,
+    /// What its values are.
+    #[serde(rename = "type")]
+    pub column_type: ColumnType,
+    /// Whether a row without a value is rejected.
+    #[serde(default)]
+    pub required: bool,
+}
+
+/// A condition that each row of an input is held against. As in SQL, one that yields NULL passes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckDeclaration {
+    /// What holds, in words: it becomes the reason of a rejected row.
+    pub name: String,
+    /// A boolean SQL expression over the columns of the input and `received_at`.
+    pub sql: String,
+    /// What happens to a row for which it does not hold.
+    #[serde(default)]
+    pub severity: Severity,
+}
+
+/// What happens where a check does not hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The row is rejected, with this reason.
+    #[default]
+    Reject,
+    /// The row is accepted and counted.
+    Warn,
+    /// The run stops and publishes nothing.
+    Fail,
+}
+
+/// One table that the transform makes.
+///
+/// `partition_by` may name a column outside the key. The transform then promises that the key
+/// determines it: two rows of one key always have the same value there, as where a day is derived
+/// from a timestamp in the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "WrittenTable")]
+pub struct TableDeclaration {
+    /// Where it belongs.
+    pub zone: Zone,
+    /// Its name within the zone.
+    pub name: String,
+    /// The query whose rows it holds.
+    pub sql: String,
+    /// The columns that identify a row; empty where rows have no identity.
+    pub key: Vec<String>,
+    /// The columns of the key by which a run can tell which groups it has touched; empty where
+    /// the table is always computed in full.
+    pub refresh_by: Vec<String>,
+    /// The columns that divide the table's files into directories.
+    pub partition_by: Vec<String>,
+    /// How new rows meet stored ones.
+    pub mode: Mode,
+}
+
+/// A zone: how far its tables are from the raw files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Zone {
+    /// Accepted rows, cleaned, as they are.
+    Standard,
+    /// What people ask for, computed from standard tables.
+    Consumption,
+}
+
+/// How the rows of a run meet those that are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// A row replaces the stored one of its key: the default of a table with a key.
+    Merge,
+    /// Rows are added: the default of a standard table without a key.
+    Append,
+    /// The table becomes what the query returns: the default of a consumption table without a key.
+    Replace,
+}
+
+/// A function of the transform that SQL calls by name: values of one row in, one value out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionDeclaration {
+    /// What SQL calls it.
+    pub name: String,
+    /// The types of its arguments.
+    #[serde(default)]
+    pub arguments: Vec<ColumnType>,
+    /// The type of its result.
+    pub returns: ColumnType,
+    /// When it may be called less often than once per row.
+    #[serde(default)]
+    pub volatility: Volatility,
+}
+
+/// What a function's result depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Volatility {
+    /// On its arguments only: constants are computed once, while the query is planned.
+    #[default]
+    Immutable,
+    /// On its arguments and on something that does not change during a run.
+    Stable,
+    /// On more than that: it is called for every row.
+    Volatile,
+}
+
+impl Mode {
+    /// The mode of a table that does not name one.
+    #[must_use]
+    pub fn default_of(zone: Zone, has_key: bool) -> Self {
+        match (zone, has_key) {
+            (_, true) => Self::Merge,
+            (Zone::Standard, false) => Self::Append,
+            (Zone::Consumption, false) => Self::Replace,
+        }
+    }
+}
+
+impl Zone {
+    /// The name of the zone in paths and in SQL.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Consumption => "consumption",
+        }
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A table as it may be written: everything that has a default can be left out.
+#[derive(Deserialize)]
+struct WrittenTable {
+    zone: Zone,
+    name: String,
+    sql: String,
+    #[serde(default)]
+    key: Vec<String>,
+    #[serde(default)]
+    refresh_by: Vec<String>,
+    #[serde(default)]
+    partition_by: Vec<String>,
+    mode: Option<Mode>,
+}
+
+impl From<WrittenTable> for TableDeclaration {
+    fn from(written: WrittenTable) -> Self {
+        let default = Mode::default_of(written.zone, !written.key.is_empty());
+        Self {
+            zone: written.zone,
+            name: written.name,
+            sql: written.sql,
+            key: written.key,
+            refresh_by: written.refresh_by,
+            partition_by: written.partition_by,
+            mode: written.mode.unwrap_or(default),
+        }
+    }
+}

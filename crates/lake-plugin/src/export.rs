@@ -1,0 +1,376 @@
+//! A transform as the other side sees it: the functions behind [`export!`](crate::export).
+//!
+//! No panic leaves this module. The author's code runs inside [`caught`], which names what
+//! panicked; everything else runs inside [`answer`], which catches what should not happen.
+
+#![expect(
+    unsafe_code,
+    reason = "the entry points are called through C, with pointers of the host"
+)]
+
+use std::any::Any;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::OnceLock;
+
+use arrow::array::{Array, StructArray};
+use arrow::datatypes::{DataType, Field, Fields};
+use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
+
+use crate::abi::{self, Code, HostLink, LakeError, LakeHost, LakePlugin, LakeString};
+use crate::import::{self, Trust};
+use crate::{Arguments, Function, Transform};
+
+/// A transform that can be called through the boundary: what [`export!`](crate::export) keeps.
+///
+/// The author's function runs once, when somebody first asks what the transform is.
+#[derive(Debug)]
+pub struct Exported {
+    name: &'static str,
+    version: &'static str,
+    build: fn() -> Transform,
+    built: OnceLock<Result<Built, Failure>>,
+    table: OnceLock<LakePlugin>,
+}
+
+/// A transform as the host gets it, whether it is linked in or loaded: a pointer to its table of
+/// functions.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    table: &'static LakePlugin,
+}
+
+impl Exported {
+    /// The transform that `build` returns, with the name and version of its crate.
+    #[must_use]
+    pub const fn new(name: &'static str, version: &'static str, build: fn() -> Transform) -> Self {
+        Self {
+            name,
+            version,
+            build,
+            built: OnceLock::new(),
+            table: OnceLock::new(),
+        }
+    }
+
+    /// What a host calls.
+    pub fn entry(&'static self) -> Entry {
+        Entry {
+            table: self.table.get_or_init(|| LakePlugin {
+                size: abi::size::<LakePlugin>(),
+                version: abi::VERSION,
+                context: ptr::from_ref(self).cast_mut().cast(),
+                describe: Some(describe),
+                call_scalar: Some(call_scalar),
+            }),
+        }
+    }
+
+    /// The author's transform, built once.
+    fn built(&self) -> Result<&Built, Failure> {
+        let built = self.built.get_or_init(|| {
+            let what = format!(
+                "the transform `{}`, while it was asked what it is,",
+                self.name
+            );
+            let transform = caught(&what, self.build)?;
+            let mut declaration = transform.declaration();
+            declaration.name = Some(self.name.to_owned());
+            declaration.version = Some(self.version.to_owned());
+            let declaration = serde_json::to_string(&declaration).map_err(|error| {
+                Failure::new(
+                    Code::Failed,
+                    format!("its declaration is not JSON: {error}"),
+                )
+            })?;
+            Ok(Built {
+                declaration,
+                functions: transform.functions,
+            })
+        });
+        built.as_ref().map_err(Clone::clone)
+    }
+}
+
+impl Entry {
+    /// The table of functions, as C gets it.
+    #[must_use]
+    pub fn as_ptr(self) -> *const LakePlugin {
+        self.table
+    }
+}
+
+/// What the author's function returned.
+#[derive(Debug)]
+struct Built {
+    declaration: String,
+    functions: Vec<Function>,
+}
+
+/// Why an entry point does not return [`abi::OK`].
+#[derive(Clone, Debug)]
+struct Failure {
+    code: Code,
+    message: String,
+}
+
+impl Failure {
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+unsafe extern "C" fn describe(
+    context: *mut c_void,
+    _host: *const LakeHost,
+    declaration: *mut LakeString,
+    error: *mut LakeError,
+) -> i32 {
+    // SAFETY: the header says that the caller hands back our context, and room for an error.
+    unsafe {
+        answer(context, error, |exported| {
+            let text = exported.built()?.declaration.clone();
+            if declaration.is_null() {
+                return Err(Failure::new(
+                    Code::InvalidCall,
+                    "no room for the declaration",
+                ));
+            }
+            // SAFETY: not null, so it is room for a string; it is zeroed, and not dropped.
+            declaration.write(LakeString::new(text));
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn call_scalar(
+    context: *mut c_void,
+    host: *const LakeHost,
+    function: u64,
+    arguments: *mut FFI_ArrowArray,
+    arguments_schema: *mut FFI_ArrowSchema,
+    result: *mut FFI_ArrowArray,
+    result_schema: *mut FFI_ArrowSchema,
+    error: *mut LakeError,
+) -> i32 {
+    // SAFETY: the header says that the caller hands back our context, and room for an error; that
+    // the arguments are ours now; that there is zeroed room for the result; and that the host is
+    // there until we return.
+    unsafe {
+        answer(context, error, |exported| {
+            if arguments.is_null() || arguments_schema.is_null() {
+                return Err(Failure::new(Code::InvalidCall, "there are no arguments"));
+            }
+            let array = FFI_ArrowArray::from_raw(arguments);
+            let schema = FFI_ArrowSchema::from_raw(arguments_schema);
+            if result.is_null() || result_schema.is_null() {
+                return Err(Failure::new(Code::InvalidCall, "no room for the result"));
+            }
+            let function = exported.function(function)?;
+            let arguments = take_arguments(function, array, &schema, HostLink::new(host))?;
+            let (array, schema) = run(function, arguments)?;
+            result.write(array);
+            result_schema.write(schema);
+            Ok(())
+        })
+    }
+}
+
+impl Exported {
+    fn function(&self, place: u64) -> Result<&Function, Failure> {
+        let functions = &self.built()?.functions;
+        usize::try_from(place)
+            .ok()
+            .and_then(|place| functions.get(place))
+            .ok_or_else(|| {
+                Failure::new(
+                    Code::InvalidCall,
+                    format!(
+                        "there is no function {place}: `{}` declares {}, counted from 0",
+                        self.name,
+                        functions.len()
+                    ),
+                )
+            })
+    }
+}
+
+/// Takes over what a function is called with.
+///
+/// The host is the process that we run in, so its values are taken as they are; that their
+/// structure is what was declared is checked, as a mistake there would be a crash here.
+///
+/// # Safety
+/// As for [`import::array`].
+unsafe fn take_arguments(
+    function: &Function,
+    array: FFI_ArrowArray,
+    schema: &FFI_ArrowSchema,
+    host: HostLink,
+) -> Result<Arguments, Failure> {
+    let name = &function.declaration.name;
+    let invalid = |reason: String| {
+        Failure::new(
+            Code::InvalidCall,
+            format!("the arguments of function `{name}` are not what it declares: {reason}"),
+        )
+    };
+    let rows = usize::try_from(array.length)
+        .map_err(|_| invalid(format!("a length of {}", array.length)))?;
+    let fields: Fields = function
+        .declaration
+        .arguments
+        .iter()
+        .map(|argument| Field::new("", argument.to_arrow(), true))
+        .collect();
+    // SAFETY: passed on from the caller.
+    let batch = unsafe {
+        import::array(
+            array,
+            schema,
+            &DataType::Struct(fields),
+            rows,
+            Trust::Values,
+        )
+    }
+    .map_err(invalid)?;
+    let batch: StructArray = batch.to_data().into();
+    Ok(Arguments {
+        function: name.clone(),
+        rows,
+        arrays: batch.columns().to_vec(),
+        host,
+    })
+}
+
+/// Calls the author's code, and makes its result ready for the host.
+fn run(
+    function: &Function,
+    arguments: Arguments,
+) -> Result<(FFI_ArrowArray, FFI_ArrowSchema), Failure> {
+    let name = &function.declaration.name;
+    if arguments.is_cancelled() {
+        return Err(Failure::new(
+            Code::Cancelled,
+            format!("function `{name}` was not called: the run was stopped"),
+        ));
+    }
+    let what = format!("function `{name}`");
+    let result = caught(&what, || (function.body)(&arguments))?.map_err(|error| {
+        let code = if error.cancelled {
+            Code::Cancelled
+        } else {
+            Code::Failed
+        };
+        Failure::new(code, about(name, error.message))
+    })?;
+    let data = result.to_data();
+    let schema = FFI_ArrowSchema::try_from(data.data_type()).map_err(|error| {
+        Failure::new(
+            Code::Failed,
+            format!("{what} returned an array that cannot cross the boundary: {error}"),
+        )
+    })?;
+    Ok((FFI_ArrowArray::new(&data), schema))
+}
+
+/// What went wrong in a function, with its name, unless the message has it already.
+fn about(function: &str, message: String) -> String {
+    if message.contains(&format!("`{function}`")) {
+        return message;
+    }
+    format!("function `{function}`: {message}")
+}
+
+/// Runs an entry point: finds the transform, catches what panics, and says what went wrong.
+///
+/// # Safety
+/// `context` is that of [`Exported::entry`], and `error` is as [`LakeError::put`] wants it.
+unsafe fn answer(
+    context: *mut c_void,
+    error: *mut LakeError,
+    body: impl FnOnce(&Exported) -> Result<(), Failure>,
+) -> i32 {
+    let answered = caught("the kit that this transform is built with", || {
+        // SAFETY: the caller says that this is a context of ours, which is never freed.
+        let exported = unsafe { context.cast::<Exported>().as_ref() };
+        let exported =
+            exported.ok_or_else(|| Failure::new(Code::InvalidCall, "the call has no context"))?;
+        body(exported)
+    });
+    match answered.and_then(|result| result) {
+        Ok(()) => abi::OK,
+        Err(failure) => {
+            let code = failure.code.number();
+            // SAFETY: passed on from the caller.
+            unsafe { LakeError::put(error, code, failure.message) };
+            code
+        }
+    }
+}
+
+/// Runs something that may panic; the failure says that `what` did.
+fn caught<T>(what: &str, body: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
+        let message = message_of(payload.as_ref()).to_owned();
+        // Dropping what somebody panicked with runs their code, which may panic again, outside.
+        std::mem::forget(payload);
+        Failure::new(Code::Panic, format!("{what} panicked: {message}"))
+    })
+}
+
+/// What `panic!` was told, or that it was told something else than text.
+fn message_of(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(without a message)")
+}
+
+/// Makes a crate a transform: exports `lake_plugin_v1`, and `plugin()` for tests that link it.
+///
+/// The argument is a function without parameters that returns a [`Transform`]. It is called once,
+/// by the first host that asks; a panic in it becomes an error of that host.
+///
+/// ```
+/// use lake_plugin::prelude::*;
+///
+/// fn visits() -> Transform {
+///     Transform::new()
+///         .input(Input::csv("visits").header().column("page", text().required()))
+///         .table(Table::standard("visits").sql("SELECT page FROM visits"))
+/// }
+/// lake_plugin::export!(visits);
+/// # fn main() {
+/// # assert!(lake_plugin::Plugin::from_entry(plugin()).is_ok());
+/// # }
+/// ```
+#[macro_export]
+macro_rules! export {
+    ($transform:path) => {
+        static LAKE_TRANSFORM: $crate::Exported = $crate::Exported::new(
+            ::core::env!("CARGO_PKG_NAME"),
+            ::core::env!("CARGO_PKG_VERSION"),
+            $transform,
+        );
+
+        /// This transform, for a test that links it instead of loading it: the same functions
+        /// are called in the same way.
+        pub fn plugin() -> $crate::Entry {
+            LAKE_TRANSFORM.entry()
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn lake_plugin_v1() -> *const $crate::abi::LakePlugin {
+            LAKE_TRANSFORM.entry().as_ptr()
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! Taking over an array that the other side has made.
+//!
+//! Nothing in the two structs is believed before it has been compared with what was declared:
+//! the library that turns them into an array trusts them, asserts, and would read where they
+//! point. So the structure is compared first, then every value is looked at, and only then is there
+//! an array. The one thing that cannot be seen from here is how long a buffer really is.
+
+#![expect(
+    unsafe_code,
+    reason = "arrays of the other side are read through its pointers"
+)]
+
+use std::ffi::{CStr, c_void};
+
+use arrow::array::{Array, ArrayRef, AsArray, make_array, new_empty_array};
+use arrow::datatypes::{DataType, Decimal128Type};
+use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi_and_data_type};
+
+/// How far the other side is believed, once the structure of its array is right.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Values are taken as they are: the host is the process that a transform runs in.
+    Values,
+    /// Every value is looked at: offsets, UTF-8, digits of decimals.
+    #[cfg(feature = "loading")]
+    Nothing,
+}
+
+/// Takes over an array of `rows` values of type `expected`, or says what it is instead.
+///
+/// Both structs are released in either case: `array` when the last user of the result is gone.
+///
+/// # Safety
+/// Both are zero, or follow the Arrow C Data Interface as far as it can be followed: pointers
+/// that are not null point to what they claim to.
+pub(crate) unsafe fn array(
+    mut array: FFI_ArrowArray,
+    schema: &FFI_ArrowSchema,
+    expected: &DataType,
+    rows: usize,
+    trust: Trust,
+) -> Result<ArrayRef, String> {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        check_schema(schema, expected)?;
+        check_array(&array, expected, rows, rows)?;
+    }
+    if rows == 0 {
+        // An empty array may come without buffers, which the import would read all the same.
+        return Ok(new_empty_array(expected));
+    }
+    let claimed = array.null_count;
+    // The import believes a null count and drops the validity where it is zero; unknown, it counts.
+    array.null_count = -1;
+    // SAFETY: the structure has just been compared with `expected`, pointers included; what they
+    // point to is the caller's promise.
+    let data = unsafe { from_ffi_and_data_type(array, expected.clone()) }
+        .map_err(|error| format!("it cannot be read: {error}"))?;
+    let counted = data.null_count();
+    if usize::try_from(claimed).is_ok_and(|claimed| claimed != counted) {
+        return Err(format!("it claims {claimed} nulls and has {counted}"));
+    }
+    match trust {
+        Trust::Values => data.validate(),
+        #[cfg(feature = "loading")]
+        Trust::Nothing => data.validate_full(),
+    }
+    .map_err(|error| error.to_string())?;
+    let array = make_array(data);
+    if let DataType::Decimal128(precision, _) = array.data_type()
+        && trust != Trust::Values
+    {
+        array
+            .as_primitive::<Decimal128Type>()
+            .validate_decimal_precision(*precision)
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(array)
+}
+
+/// # Safety
+/// As for [`array`].
+unsafe fn check_schema(schema: &FFI_ArrowSchema, expected: &DataType) -> Result<(), String> {
+    if schema.release.is_none() {
+        return Err("it has no schema".to_owned());
+    }
+    if schema.format.is_null() {
+        return Err("its schema has no format".to_owned());
+    }
+    // SAFETY: not null, so the caller says that it is a string that ends.
+    let format = unsafe { CStr::from_ptr(schema.format) }.to_bytes();
+    let wanted = FFI_ArrowSchema::try_from(expected).map_err(|error| error.to_string())?;
+    let wanted = wanted.format();
+    // A decimal may name its width in bits, which is 128 where it does not.
+    let named = match expected {
+        DataType::Decimal128(..) => format.strip_suffix(b",128").unwrap_or(format),
+        _ => format,
+    };
+    if named != wanted.as_bytes() || !schema.dictionary.is_null() {
+        let encoded = if schema.dictionary.is_null() {
+            ""
+        } else {
+            " (dictionary-encoded)"
+        };
+        return Err(format!(
+            "it is of Arrow format `{}`{encoded}, and {expected} is `{wanted}`",
+            String::from_utf8_lossy(format)
+        ));
+    }
+    let DataType::Struct(fields) = expected else {
+        return Ok(());
+    };
+    // SAFETY: passed on from the caller.
+    let children = unsafe { children_of(schema.children, schema.n_children, fields.len()) }?;
+    for (place, (child, field)) in children.iter().zip(fields).enumerate() {
+        // SAFETY: `children_of` returns pointers that are not null, to what the caller says.
+        unsafe { check_schema(&**child, field.data_type()) }
+            .map_err(|error| format!("column {place}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Compares everything in an array's struct with a type, and with a length: between `least` and
+/// `most` values.
+///
+/// # Safety
+/// As for [`array`].
+unsafe fn check_array(
+    array: &FFI_ArrowArray,
+    expected: &DataType,
+    least: usize,
+    most: usize,
+) -> Result<(), String> {
+    if array.release.is_none() {
+        return Err("there is no array".to_owned());
+    }
+    let (Ok(length), Ok(offset)) = (usize::try_from(array.length), usize::try_from(array.offset))
+    else {
+        return Err(format!(
+            "it claims a length of {} from offset {}",
+            array.length, array.offset
+        ));
+    };
+    if !(least..=most).contains(&length) {
+        return Err(format!("it has {length} values instead of {least}"));
+    }
+    let Some(end) = length.checked_add(offset).filter(|end| *end <= MOST_VALUES) else {
+        return Err(format!("it claims {length} values from offset {offset}"));
+    };
+    if !(-1..=array.length).contains(&array.null_count) {
+        return Err(format!(
+            "it claims {} nulls among {length} values",
+            array.null_count
+        ));
+    }
+    if !array.dictionary.is_null() {
+        return Err("it has a dictionary".to_owned());
+    }
+    // SAFETY: passed on from the caller.
+    unsafe { check_buffers(array, expected, length, end) }?;
+
+    let fields = match expected {
+        DataType::Struct(fields) => fields.len(),
+        _ => 0,
+    };
+    // SAFETY: passed on from the caller.
+    let children = unsafe { children_of(array.children, array.n_children, fields) }?;
+    if let DataType::Struct(fields) = expected {
+        for (place, (child, field)) in children.iter().zip(fields).enumerate() {
+            // SAFETY: `children_of` returns pointers that are not null, to what the caller says.
+            unsafe { check_array(&**child, field.data_type(), end, MOST_VALUES) }
+                .map_err(|error| format!("column {place}: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// No array is longer: the widest value has 16 bytes, and memory ends at `isize::MAX`.
+const MOST_VALUES: usize = isize::MAX as usize / 16 - 1;
+
+/// # Safety
+/// As for [`array`].
+unsafe fn check_buffers(
+    array: &FFI_ArrowArray,
+    expected: &DataType,
+    length: usize,
+    end: usize,
+) -> Result<(), String> {
+    let wanted = match expected {
+        DataType::Struct(_) => 1,
+        DataType::Utf8 => 3,
+        _ => 2,
+    };
+    if array.n_buffers != wanted {
+        return Err(format!(
+            "it has {} buffers, and {expected} has {wanted}",
+            array.n_buffers
+        ));
+    }
+    if array.buffers.is_null() {
+        return Err(format!("it has {wanted} buffers, and they are nowhere"));
+    }
+    // SAFETY: there are `wanted` buffers, and the place of the first is not null.
+    let buffer = |place: usize| -> *const c_void { unsafe { array.buffers.add(place).read() } };
+    if buffer(0).is_null() && array.null_count > 0 {
+        return Err(format!(
+            "it claims {} nulls, and does not say which",
+            array.null_count
+        ));
+    }
+    if length == 0 || matches!(expected, DataType::Struct(_)) {
+        return Ok(());
+    }
+    if buffer(1).is_null() {
+        return Err("its buffer 1 is null".to_owned());
+    }
+    if *expected == DataType::Utf8 {
+        let offsets = buffer(1).cast::<i32>();
+        if !offsets.is_aligned() {
+            return Err("its offsets are not aligned to 4 bytes".to_owned());
+        }
+        // SAFETY: aligned and not null, and text of `end` values has `end + 1` offsets.
+        let bytes = unsafe { offsets.add(end).read() };
+        if bytes < 0 {
+            return Err(format!("its last offset is {bytes}"));
+        }
+        if bytes > 0 && buffer(2).is_null() {
+            return Err("its buffer 2 is null".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// The children of an array or a schema, none of them null.
+///
+/// # Safety
+/// Where `children` is not null, it points to `claimed` pointers.
+unsafe fn children_of<'a, T>(
+    children: *mut *mut T,
+    claimed: i64,
+    wanted: usize,
+) -> Result<&'a [*mut T], String> {
+    if usize::try_from(claimed) != Ok(wanted) {
+        return Err(format!("it has {claimed} columns instead of {wanted}"));
+    }
+    if wanted == 0 {
+        return Ok(&[]);
+    }
+    if children.is_null() {
+        return Err("its children are null".to_owned());
+    }
+    // SAFETY: not null, and the caller says that there are `claimed`, which is `wanted`.
+    let children = unsafe { std::slice::from_raw_parts(children, wanted) };
+    if children.iter().any(|child| child.is_null()) {
+        return Err("one of its children is null".to_owned());
+    }
+    Ok(children)
+}

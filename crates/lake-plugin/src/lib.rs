@@ -1,0 +1,117 @@
+//! What a transform is: the builder its author uses, and the C ABI it is called through.
+//!
+//! ```
+//! use lake_plugin::prelude::*;
+//!
+//! /// Hourly meter readings.
+//! pub fn meters() -> Transform {
+//!     Transform::new()
+//!         .input(Input::csv("readings").header()
+//!             .column("meter_id", text().required())
+//!             .column("start_time", timestamp().required())
+//!             .column("usage_kwh", decimal(12, 3).required())
+//!             .check("usage is not negative", "usage_kwh >= 0"))
+//!         .table(Table::standard("readings")
+//!             .sql("SELECT meter_id, start_time, usage_kwh FROM readings")
+//!             .key(["meter_id", "start_time"]))
+//! }
+//! lake_plugin::export!(meters);
+//! # fn main() {}
+//! ```
+//!
+//! A transform says *what*; the host does it. Everything but the body of a function is data, a
+//! [`Declaration`], which the host checks, shows, optimises and compares between releases.
+//!
+//! # The boundary
+//!
+//! A host must be able to load a transform that another compiler has built, with another version
+//! of Arrow, years ago. So no Rust type crosses: a transform is a C library with one symbol,
+//! `lake_plugin_v1`, and the header `include/lake_plugin.h` is the whole contract. This crate is
+//! both sides of it: [`export!`] for a transform, [`Plugin`] (feature `loading`) for a host.
+//!
+//! **One symbol, one table.** The symbol returns a table of functions. The table, the host's
+//! callbacks and the error begin with their size and the version, and grow at the end only. A
+//! side reads the fields that both know, and takes a missing one for null. So a new host can call
+//! an old transform and the other way round, and neither has to ask for a version first. The
+//! number in the symbol changes when that no longer works, and then a transform can export both.
+//!
+//! **Declaration as text.** JSON grows more gracefully than structs do, and is called for once.
+//! Rows are the other way round: they are Arrow arrays, moved as pointers, never copied.
+//!
+//! # Who owns what
+//!
+//! The rules are those of the Arrow C Data Interface, for strings and errors too: whoever holds
+//! something with a `release` callback releases it, once, and a struct without one is empty.
+//!
+//! - *Arguments are moved in.* The callee has them, whatever it returns. It may keep the memory
+//!   for as long as it likes: it moves the struct out, and sets `release` to null in the caller's
+//!   copy. A caller that finds `release` still set after the call knows that nobody took the
+//!   array, and releases it. So a callee that fails early leaks nothing, and nothing is freed
+//!   twice. All columns of a call are children of one struct array: there is one thing to move,
+//!   and its length is the number of rows even where a function takes no argument.
+//! - *Results are moved out.* The caller gives empty structs and the callee fills them in. From
+//!   then on the memory is the caller's, and it belongs to the callee's allocator: only `release`
+//!   knows how to free it. A result often outlives the call by minutes, in a sort or a spill, and
+//!   is released on some other thread.
+//! - *Therefore nothing is unloaded.* A release callback is code in the library. No count of
+//!   arrays would tell when it is safe to unmap it, as a library can also have threads and
+//!   thread-local values, so a loaded transform stays until the process ends.
+//! - *The host is lent.* Its callbacks are valid until the call returns; [`Arguments`] cannot be
+//!   kept, so a function cannot get this wrong in Rust.
+//!
+//! # What may go wrong, and what then
+//!
+//! Unwinding through C is undefined, so no panic crosses: each entry point catches it and answers
+//! with the code for a panic, the name of the function and what it panicked with. A transform
+//! must not be built with `panic = "abort"`, which cannot be caught.
+//!
+//! The host believes nothing that comes back. Format, length, offset, null count, buffers and
+//! children are compared with the declaration while they are still raw structs; then every
+//! offset, every byte of text and every digit of a decimal is looked at. A lie is an error that
+//! names the function. Two things stay beyond a check, as they are for any code in a process: a
+//! buffer that is shorter than its array says, and memory that is written behind everybody's
+//! back. A transform is trusted like a dependency; that is what the checks of a release are for.
+//!
+//! All hand-written `unsafe` of the project is in four modules of this crate, by reason: `abi`
+//! (structs with pointers), `import` (reading what they point to), `export` (being called) and
+//! `load` (calling).
+
+pub mod abi;
+mod builder;
+mod column_type;
+mod declaration;
+mod export;
+mod function;
+mod import;
+#[cfg(feature = "loading")]
+mod load;
+#[cfg(feature = "loading")]
+mod plugin;
+mod problems;
+
+pub use arrow;
+
+pub use abi::{Code, Level};
+pub use builder::{
+    Column, Input, Table, Transform, boolean, date, decimal, float, int32, integer, text, timestamp,
+};
+pub use column_type::ColumnType;
+pub use declaration::{
+    CheckDeclaration, ColumnDeclaration, Declaration, FunctionDeclaration, InputDeclaration,
+    InputFormat, Mode, Severity, TableDeclaration, Volatility, Zone,
+};
+pub use export::{Entry, Exported};
+pub use function::{Arguments, Function, FunctionError};
+#[cfg(feature = "loading")]
+pub use plugin::{CallError, Host, LoadError, Plugin, Problems};
+pub use problems::{Problem, SYSTEM_COLUMNS};
+
+/// Everything that a transform is written with.
+pub mod prelude {
+    pub use crate::arrow;
+    pub use crate::arrow::array::ArrayRef;
+    pub use crate::{
+        Arguments, Function, FunctionError, Input, Level, Mode, Table, Transform, boolean, date,
+        decimal, float, int32, integer, text, timestamp,
+    };
+}

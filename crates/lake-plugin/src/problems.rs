@@ -1,0 +1,381 @@
+//! What is wrong with a declaration: everything at once, each with the fix.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use crate::{
+    ColumnType, Declaration, FunctionDeclaration, InputDeclaration, InputFormat, Mode,
+    TableDeclaration, Zone,
+};
+
+/// One thing that is wrong with a declaration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, as in ``input `readings`, column `Region` ``.
+    pub thing: String,
+    /// Why that cannot be.
+    pub reason: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.thing, self.reason, self.fix)
+    }
+}
+
+/// Columns that every table gets from the host, and that no transform can declare.
+pub const SYSTEM_COLUMNS: [&str; 5] = ["received_at", "_file", "_line", "_loaded_at", "_run"];
+
+/// Functions that every author expects to mean what they mean in SQL. The host knows more, and
+/// refuses those too; these are refused where the author can see it first.
+const SQL_FUNCTIONS: [&str; 30] = [
+    "abs",
+    "avg",
+    "cast",
+    "ceil",
+    "coalesce",
+    "concat",
+    "count",
+    "date_part",
+    "date_trunc",
+    "extract",
+    "first_value",
+    "floor",
+    "last_value",
+    "length",
+    "lower",
+    "max",
+    "min",
+    "now",
+    "nullif",
+    "rank",
+    "replace",
+    "round",
+    "row_number",
+    "substr",
+    "substring",
+    "sum",
+    "to_date",
+    "to_timestamp",
+    "trim",
+    "upper",
+];
+
+/// As long as a name can be everywhere that a table's name ends up.
+const LONGEST_NAME: usize = 63;
+
+impl Declaration {
+    /// Everything that is wrong with this declaration; empty where a host can work with it.
+    ///
+    /// What only SQL planning can find (an unknown column in a query, say) is not among them.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::default();
+        if self.inputs.is_empty() {
+            problems.add(
+                "the transform",
+                "it has no input",
+                "say where rows come from: .input(Input::csv(\"name\")…)",
+            );
+        }
+        if self.tables.is_empty() {
+            problems.add(
+                "the transform",
+                "it has no table",
+                "say what to make of its inputs: .table(Table::standard(\"name\")…)",
+            );
+        }
+        for input in &self.inputs {
+            problems.input(input);
+        }
+        for table in &self.tables {
+            problems.table(table);
+        }
+        for function in &self.functions {
+            problems.function(function);
+        }
+        problems.twice(
+            self.inputs
+                .iter()
+                .map(|input| format!("input `{}`", input.name)),
+        );
+        problems.twice(self.tables.iter().map(thing_of));
+        problems.twice(
+            self.functions
+                .iter()
+                .map(|function| format!("function `{}`", function.name)),
+        );
+        problems.found
+    }
+}
+
+/// What a table is called in problems.
+fn thing_of(table: &TableDeclaration) -> String {
+    format!("table `{}.{}`", table.zone, table.name)
+}
+
+/// The problems found so far.
+#[derive(Default)]
+struct Problems {
+    found: Vec<Problem>,
+}
+
+impl Problems {
+    fn add(&mut self, thing: impl Into<String>, reason: impl Into<String>, fix: impl Into<String>) {
+        self.found.push(Problem {
+            thing: thing.into(),
+            reason: reason.into(),
+            fix: fix.into(),
+        });
+    }
+
+    fn input(&mut self, input: &InputDeclaration) {
+        let thing = format!("input `{}`", input.name);
+        self.name(&thing, &input.name);
+        if ["standard", "consumption", "rejection"].contains(&input.name.as_str()) {
+            self.add(
+                &thing,
+                "it has the name of a zone, which means something else in SQL",
+                "choose another name",
+            );
+        }
+        match input.format {
+            InputFormat::Csv { header: true } => {}
+            InputFormat::Csv { header: false } => self.add(
+                &thing,
+                "its columns are matched by name, and it has no header",
+                "say .header(), and have the files start with the names of the columns",
+            ),
+        }
+        if input.columns.is_empty() {
+            self.add(
+                &thing,
+                "it has no columns",
+                "name them: .column(\"name\", text())",
+            );
+        }
+        for column in &input.columns {
+            let thing = format!("{thing}, column `{}`", column.name);
+            self.name(&thing, &column.name);
+            self.column_type(&thing, column.column_type);
+        }
+        self.twice(
+            input
+                .columns
+                .iter()
+                .map(|column| format!("{thing}, column `{}`", column.name)),
+        );
+        for check in &input.checks {
+            let thing = format!("{thing}, check `{}`", check.name);
+            if check.name.trim().is_empty() {
+                self.add(
+                    &thing,
+                    "it has no name",
+                    "say in words what holds: it is the reason people see on a rejected row",
+                );
+            }
+            if check.sql.trim().is_empty() {
+                self.add(
+                    &thing,
+                    "it has no SQL",
+                    "give a boolean expression, such as amount >= 0",
+                );
+            }
+        }
+        self.twice(
+            input
+                .checks
+                .iter()
+                .map(|check| format!("{thing}, check `{}`", check.name)),
+        );
+    }
+
+    fn table(&mut self, table: &TableDeclaration) {
+        let thing = thing_of(table);
+        self.name(&thing, &table.name);
+        if table.sql.trim().is_empty() {
+            self.add(
+                &thing,
+                "it has no SQL",
+                "give the query whose rows it holds: .sql(\"SELECT …\")",
+            );
+        }
+        for (list, columns) in [
+            ("key", &table.key),
+            ("refresh_by", &table.refresh_by),
+            ("partition_by", &table.partition_by),
+        ] {
+            let thing = format!("{thing}, {list}");
+            for column in columns {
+                self.name(&format!("{thing} column `{column}`"), column);
+            }
+            self.twice(
+                columns
+                    .iter()
+                    .map(|column| format!("{thing} column `{column}`")),
+            );
+        }
+        if table.mode == Mode::Merge && table.key.is_empty() {
+            self.add(
+                &thing,
+                "it is merged, but has no key to merge by",
+                "name the columns that identify a row: .key([…])",
+            );
+        }
+        self.refresh(&thing, table);
+    }
+
+    /// Groups can be refreshed alone only where the key says which group a row belongs to.
+    fn refresh(&mut self, thing: &str, table: &TableDeclaration) {
+        if table.refresh_by.is_empty() {
+            return;
+        }
+        let thing = format!("{thing}, refresh_by");
+        if table.zone == Zone::Standard {
+            self.add(
+                thing,
+                "standard tables take the rows of a run and are not computed by group",
+                "leave it out, or make this a consumption table",
+            );
+        } else if table.key.is_empty() {
+            self.add(
+                thing,
+                "the table has no key, so its groups cannot be told apart",
+                "add .key([…]) with the columns of refresh_by among them",
+            );
+        } else {
+            for column in &table.refresh_by {
+                if !table.key.contains(column) {
+                    self.add(
+                        format!("{thing} column `{column}`"),
+                        "it is not part of the key, so a group is not a whole number of keys",
+                        format!(
+                            "refresh by columns of the key ({}), or add it there",
+                            table.key.join(", ")
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    fn function(&mut self, function: &FunctionDeclaration) {
+        let thing = format!("function `{}`", function.name);
+        self.name(&thing, &function.name);
+        if SQL_FUNCTIONS.contains(&function.name.as_str()) {
+            self.add(
+                &thing,
+                "SQL has a function of that name, with another meaning",
+                "choose another name",
+            );
+        }
+        for (place, argument) in function.arguments.iter().enumerate() {
+            self.column_type(&format!("{thing}, argument {place}"), *argument);
+        }
+        self.column_type(&format!("{thing}, result"), function.returns);
+    }
+
+    fn column_type(&mut self, thing: &str, column_type: ColumnType) {
+        if let Some((reason, fix)) = column_type.problem() {
+            self.add(thing, reason, fix);
+        }
+    }
+
+    /// A name must mean the same in SQL, in a path and in every engine, quoted or not.
+    fn name(&mut self, thing: &str, name: &str) {
+        let spelling = "use a lower-case letter, then lower-case letters, digits and _";
+        if name.is_empty() {
+            self.add(thing, "it has no name", "give it one");
+        } else if SYSTEM_COLUMNS.contains(&name) {
+            self.add(
+                thing,
+                "that name belongs to a column that the host adds",
+                "choose another name",
+            );
+        } else if name.starts_with('_') {
+            self.add(
+                thing,
+                "names that begin with _ belong to the host",
+                "choose another name",
+            );
+        } else if !is_identifier(name) {
+            self.add(
+                thing,
+                "it needs quotes in SQL, or means something else without them",
+                spelling,
+            );
+        } else if name.len() > LONGEST_NAME {
+            self.add(
+                thing,
+                format!("its name has {} characters", name.len()),
+                format!("use at most {LONGEST_NAME}"),
+            );
+        }
+    }
+
+    /// Adds each thing that occurs more than once, once.
+    fn twice(&mut self, things: impl Iterator<Item = String>) {
+        let mut seen = HashSet::new();
+        let mut said = HashSet::new();
+        for thing in things {
+            if !seen.insert(thing.clone()) && said.insert(thing.clone()) {
+                self.add(
+                    thing,
+                    "it is there more than once",
+                    "keep one, or rename the others",
+                );
+            }
+        }
+    }
+}
+
+/// Whether `name` is a lower-case SQL identifier that never needs quotes.
+fn is_identifier(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && !RESERVED_WORDS.contains(&name)
+}
+
+/// Words that end a name's life as an unquoted column or table in the SQL of most engines.
+const RESERVED_WORDS: [&str; 36] = [
+    "all",
+    "and",
+    "as",
+    "between",
+    "by",
+    "case",
+    "cross",
+    "distinct",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "false",
+    "from",
+    "full",
+    "group",
+    "having",
+    "in",
+    "inner",
+    "intersect",
+    "is",
+    "join",
+    "left",
+    "limit",
+    "not",
+    "null",
+    "on",
+    "or",
+    "order",
+    "right",
+    "select",
+    "then",
+    "true",
+    "union",
+    "when",
+    "where",
+];

@@ -1,0 +1,379 @@
+//! Cutting a stream of bytes into chunks of whole records.
+//!
+//! This is the part of reading that has to happen in order, so it does as
+//! little as possible: it looks for quotes and line feeds and copies nothing
+//! but the piece of a record at the end of its buffer. What a chunk contains
+//! depends on [`Options::chunk_bytes`]; where its records start and end does
+//! not, because a record is only decided on once all bytes that its end can
+//! depend on are there.
+
+use std::io::Read;
+
+use memchr::{memchr, memchr_iter, memrchr};
+
+use crate::reader::ReadError;
+use crate::record::{LINE_FEED, Place, QUOTE, Scan, scan};
+
+/// How a file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// About how many bytes a [`Chunk`] has. Chunks are larger where a single
+    /// record is, up to twice [`max_record_bytes`](Self::max_record_bytes).
+    pub chunk_bytes: usize,
+    /// How many bytes a record may have, up to its line feed.
+    pub max_record_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            chunk_bytes: 1 << 20,
+            max_record_bytes: 1 << 20,
+        }
+    }
+}
+
+impl Options {
+    /// Positions within a chunk are kept in 32 bits, and so are Arrow's
+    /// offsets into text.
+    const LARGEST: usize = 1 << 28;
+    /// How much is kept of a record that is too long.
+    const KEPT_BYTES: usize = 1 << 16;
+
+    fn within_bounds(self) -> Self {
+        Self {
+            chunk_bytes: self.chunk_bytes.clamp(1, Self::LARGEST),
+            max_record_bytes: self.max_record_bytes.clamp(1, Self::LARGEST),
+        }
+    }
+}
+
+/// Some whole records of a file, in order, as they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// The records with their line ends. Of a record that is too long, only
+    /// the first bytes; it is always the last of its chunk.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) offset: u64,
+    pub(crate) first_line: u64,
+    /// The records that have no readable fields, by position.
+    pub(crate) broken: Vec<Broken>,
+}
+
+impl Chunk {
+    /// The bytes of the records, line ends included.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where in the file the first byte is, counted from 0.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The physical line of the file on which the chunk starts, counted from 1.
+    pub fn first_line(&self) -> u64 {
+        self.first_line
+    }
+}
+
+/// A record of which only the extent is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// Where the record starts in its chunk.
+    pub(crate) start: usize,
+    /// Where the next one would start.
+    pub(crate) end: usize,
+    pub(crate) damage: Damage,
+}
+
+/// Why a record has no readable fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// A quote opens and is not closed in so many bytes.
+    OpenQuote { within: usize },
+    /// A quote opens and is not closed before the end of the file.
+    OpenQuoteAtEnd,
+    /// The record has so many bytes, and may only have fewer.
+    TooLong { bytes: u64, limit: usize },
+}
+
+/// The chunks of a file, in order.
+///
+/// Memory is bounded by the [`Options`], whatever the file contains. After an
+/// error there are no more chunks.
+#[derive(Debug)]
+pub struct Chunks<R> {
+    source: R,
+    options: Options,
+    /// Bytes that were read and are not part of a chunk yet.
+    buffer: Vec<u8>,
+    /// Where in the file the buffer starts.
+    offset: u64,
+    /// The physical line on which the buffer starts.
+    line: u64,
+    /// Whether the source has no more bytes.
+    at_end: bool,
+    /// Whether the start of the file, where a byte order mark may be, is behind.
+    started: bool,
+    failed: bool,
+    /// Up to here a scan of the current or an earlier record has been inside
+    /// quotes at every line feed. See [`Chunks::record_end`].
+    quoted_until: u64,
+}
+
+/// What is known about the record at some position of the buffer.
+enum Found {
+    /// One or more whole records end here.
+    Whole(usize),
+    /// One record that has no readable fields.
+    Broken(Broken),
+    /// One record that is too long; its end may not have been read yet.
+    TooLong,
+    /// More bytes are needed to tell.
+    Unknown,
+}
+
+impl<R: Read> Iterator for Chunks<R> {
+    type Item = Result<Chunk, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.cut(Amount::Many).transpose()
+    }
+}
+
+/// How many records a chunk is to have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Amount {
+    One,
+    Many,
+}
+
+impl<R: Read> Chunks<R> {
+    /// Starts at the beginning of a file.
+    pub fn new(source: R, options: Options) -> Self {
+        Self {
+            source,
+            options: options.within_bounds(),
+            buffer: Vec::new(),
+            offset: 0,
+            line: 1,
+            at_end: false,
+            started: false,
+            failed: false,
+            quoted_until: 0,
+        }
+    }
+
+    /// How many bytes of the file are in the chunks so far, including what was
+    /// skipped between them.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// A chunk that has only the next record, or only the next blank line.
+    pub(crate) fn next_record(&mut self) -> Result<Option<Chunk>, ReadError> {
+        self.cut(Amount::One)
+    }
+
+    fn cut(&mut self, amount: Amount) -> Result<Option<Chunk>, ReadError> {
+        if self.failed {
+            return Ok(None);
+        }
+        let cut = self.cut_unfailed(amount);
+        self.failed = cut.is_err();
+        cut
+    }
+
+    fn cut_unfailed(&mut self, amount: Amount) -> Result<Option<Chunk>, ReadError> {
+        if !self.started {
+            self.skip_byte_order_mark()?;
+        }
+        let target = self.options.chunk_bytes;
+        self.fill(target)?;
+        let mut end = 0;
+        let mut broken = Vec::new();
+        while end < target && !(self.at_end && end == self.buffer.len()) {
+            match self.find(end, amount) {
+                Found::Whole(to) => end = to,
+                Found::Broken(record) => {
+                    end = record.end;
+                    broken.push(record);
+                }
+                Found::TooLong => return self.cut_too_long(end, broken).map(Some),
+                Found::Unknown if end > 0 => break,
+                Found::Unknown => self.fill(target.max(2 * self.buffer.len()))?,
+            }
+            if amount == Amount::One && end > 0 {
+                break;
+            }
+        }
+        if end == 0 {
+            return Ok(None);
+        }
+        let mut rest = Vec::with_capacity(target.max(self.buffer.len() - end));
+        rest.extend_from_slice(&self.buffer[end..]);
+        self.buffer.truncate(end);
+        let bytes = std::mem::replace(&mut self.buffer, rest);
+        let chunk = Chunk {
+            offset: self.offset,
+            first_line: self.line,
+            broken,
+            bytes,
+        };
+        self.offset += end as u64;
+        self.line += line_feeds(&chunk.bytes);
+        Ok(Some(chunk))
+    }
+
+    /// What starts at `start`, which is the start of a record.
+    fn find(&mut self, start: usize, amount: Amount) -> Found {
+        let limit = self.options.max_record_bytes;
+        // One byte more than a record may have, so that its line feed is seen.
+        let stop = self.buffer.len().min(start + limit + 1);
+        let window = &self.buffer[start..stop];
+        let last = self.at_end && stop == self.buffer.len();
+        let complete = last || window.len() > limit;
+
+        if amount == Amount::Many {
+            // Without a quote, every line is a record.
+            let plain = memchr(QUOTE, window).map_or(window, |quote| &window[..quote]);
+            if let Some(line_feed) = memrchr(LINE_FEED, plain) {
+                return Found::Whole(start + line_feed + 1);
+            }
+        }
+        match self.record_end(start, window, last) {
+            Scan::Line(line_feed) => Found::Whole(start + line_feed + 1),
+            _ if !complete => Found::Unknown,
+            Scan::Bare if window.len() <= limit => Found::Whole(stop),
+            Scan::Bare => Found::TooLong,
+            Scan::Quoted(resume) => {
+                let line = memchr(LINE_FEED, window).map(|line_feed| line_feed + 1);
+                let damage = if last {
+                    Damage::OpenQuoteAtEnd
+                } else {
+                    Damage::OpenQuote { within: limit }
+                };
+                let end = match line {
+                    Some(length) => start + length,
+                    None if window.len() <= limit => stop,
+                    None => return Found::TooLong,
+                };
+                self.quoted_until = self.offset + (start + resume) as u64;
+                Found::Broken(Broken { start, end, damage })
+            }
+        }
+    }
+
+    /// Where the record at `start` ends within its window.
+    ///
+    /// After an open quote, the scan starts again on the next line, and may run
+    /// into the limit from there as well: a file of such lines would be scanned
+    /// to the limit once per line. But two scans that are inside quotes at the
+    /// same line feed are in the same state from there on, and the earlier one
+    /// is known to have been inside quotes at every line feed up to
+    /// `quoted_until`. So the later one can jump there, and the whole file is
+    /// scanned about twice at worst.
+    fn record_end(&self, start: usize, window: &[u8], last: bool) -> Scan {
+        let known = self.quoted_until.saturating_sub(self.offset + start as u64) as usize;
+        let line_feed = memchr(LINE_FEED, &window[..known.min(window.len())]);
+        if let Some(line_feed) = line_feed {
+            let line = &window[..=line_feed];
+            match scan(line, 0, Place::FieldStart, false, |_| {}) {
+                Scan::Quoted(_) => return scan(window, known, Place::Quoted, last, |_| {}),
+                ended => return ended,
+            }
+        }
+        scan(window, 0, Place::FieldStart, last, |_| {})
+    }
+
+    /// Ends a chunk with the first bytes of a record that is too long, and
+    /// drops the rest of that record.
+    fn cut_too_long(&mut self, start: usize, mut broken: Vec<Broken>) -> Result<Chunk, ReadError> {
+        let limit = self.options.max_record_bytes;
+        let seen = limit + 1;
+        let rest = self.buffer.split_off(start + seen);
+        let mut lines = line_feeds(&self.buffer);
+        let mut bytes = std::mem::replace(&mut self.buffer, rest);
+        let offset = self.offset;
+        self.offset += bytes.len() as u64;
+
+        let mut length = seen as u64;
+        loop {
+            if let Some(line_feed) = memchr(LINE_FEED, &self.buffer) {
+                self.buffer.drain(..=line_feed);
+                self.offset += line_feed as u64 + 1;
+                length += line_feed as u64;
+                lines += 1;
+                break;
+            }
+            self.offset += self.buffer.len() as u64;
+            length += self.buffer.len() as u64;
+            self.buffer.clear();
+            if self.at_end {
+                break;
+            }
+            self.fill(self.options.chunk_bytes)?;
+        }
+
+        let mut end = start + limit.min(Options::KEPT_BYTES);
+        // Not in the middle of a character: at most three bytes continue one.
+        for _ in 0..3 {
+            if end > start && bytes[end] & 0xC0 == 0x80 {
+                end -= 1;
+            }
+        }
+        bytes.truncate(end);
+        broken.push(Broken {
+            start,
+            end,
+            damage: Damage::TooLong {
+                bytes: length,
+                limit,
+            },
+        });
+        let first_line = self.line;
+        self.line += lines;
+        Ok(Chunk {
+            bytes,
+            offset,
+            first_line,
+            broken,
+        })
+    }
+
+    fn skip_byte_order_mark(&mut self) -> Result<(), ReadError> {
+        const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+        self.fill(BYTE_ORDER_MARK.len().max(self.options.chunk_bytes))?;
+        self.started = true;
+        if self.buffer.starts_with(BYTE_ORDER_MARK) {
+            self.buffer.drain(..BYTE_ORDER_MARK.len());
+            self.offset = BYTE_ORDER_MARK.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads until the buffer has so many bytes, or the source has no more.
+    fn fill(&mut self, target: usize) -> Result<(), ReadError> {
+        let missing = target.saturating_sub(self.buffer.len());
+        if missing == 0 || self.at_end {
+            return Ok(());
+        }
+        self.buffer.reserve_exact(missing);
+        let read = self
+            .source
+            .by_ref()
+            .take(missing as u64)
+            .read_to_end(&mut self.buffer)
+            .map_err(|source| ReadError::Io {
+                offset: self.offset + self.buffer.len() as u64,
+                source,
+            })?;
+        self.at_end = read < missing;
+        Ok(())
+    }
+}
+
+fn line_feeds(bytes: &[u8]) -> u64 {
+    memchr_iter(LINE_FEED, bytes).count() as u64
+}

@@ -1,0 +1,282 @@
+//! The first record of a file: the names of its columns.
+
+use std::fmt;
+use std::io::Read;
+
+use crate::chunks::{Chunk, Chunks, Damage};
+use crate::column::{Column, ColumnType};
+use crate::fault::{escape_invalid, shown};
+use crate::reader::ReadError;
+use crate::record::{LINE_FEED, Place, content, scan, trim_line_end};
+
+/// The header of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    names: Vec<String>,
+    raw: String,
+}
+
+impl Header {
+    /// Takes the first record of a file for its header. Blank lines before it
+    /// are skipped.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the source does, if there is no record at all, or if the first
+    /// one is broken.
+    pub fn read<R: Read>(chunks: &mut Chunks<R>) -> Result<Self, ReadError> {
+        while let Some(chunk) = chunks.next_record()? {
+            if let Some(header) = Self::of(&chunk)? {
+                return Ok(header);
+            }
+        }
+        Err(HeaderError::Empty.into())
+    }
+
+    /// The header that a chunk of one record is; `None` if it is a blank line.
+    fn of(chunk: &Chunk) -> Result<Option<Self>, HeaderError> {
+        let record = trim_line_end(chunk.bytes());
+        if let Some(broken) = chunk.broken.first() {
+            let line = record.split(|&byte| byte == LINE_FEED).next();
+            return Err(HeaderError::Broken {
+                line: chunk.first_line(),
+                start: shown(line.unwrap_or_default()),
+                reason: match broken.damage {
+                    Damage::OpenQuote { .. } | Damage::OpenQuoteAtEnd => {
+                        "a quote opens and is not closed"
+                    }
+                    Damage::TooLong { .. } => "it is too long for a record",
+                },
+            });
+        }
+        if record.is_empty() {
+            return Ok(None);
+        }
+        let mut names = Vec::new();
+        let mut start = 0;
+        let mut push = |end: usize| {
+            let field = &record[start..end];
+            // A name with misplaced quotes is kept with them, and matches nothing.
+            let name = content(field).unwrap_or(field.into());
+            names.push(escape_invalid(&name).into_owned());
+            start = end + 1;
+        };
+        scan(record, 0, Place::FieldStart, true, &mut push);
+        push(record.len());
+        Ok(Some(Self {
+            names,
+            raw: escape_invalid(record).into_owned(),
+        }))
+    }
+
+    /// The names of the columns in the order of the file, unquoted.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The header's text as it is in the file, without its line end; bytes
+    /// that are not UTF-8 are escaped as by [`Block::raw`](crate::Block::raw).
+    pub fn raw(&self) -> &str {
+        &self.raw
+    }
+
+    /// Where every declared column is.
+    pub(crate) fn positions_of(&self, columns: &[Column]) -> Result<Vec<usize>, HeaderError> {
+        let duplicated = self.duplicated();
+        let found: Vec<Option<usize>> = columns.iter().map(|c| self.find(&c.name)).collect();
+        if !columns.is_empty() && found.iter().all(Option::is_none) && duplicated.is_empty() {
+            return Err(HeaderError::NoHeader {
+                start: shown(self.raw.as_bytes()),
+                expected: columns.iter().map(|c| c.name.clone()).collect(),
+                hint: self.hint(),
+            });
+        }
+        if !duplicated.is_empty() {
+            return Err(HeaderError::Duplicated { names: duplicated });
+        }
+        let missing: Vec<MissingColumn> = columns
+            .iter()
+            .zip(&found)
+            .filter(|(_, position)| position.is_none())
+            .map(|(column, _)| MissingColumn {
+                name: column.name.clone(),
+                nearest: self.nearest(&column.name, columns),
+            })
+            .collect();
+        if missing.is_empty() {
+            Ok(found.into_iter().flatten().collect())
+        } else {
+            Err(HeaderError::Missing {
+                missing,
+                names: self.names.clone(),
+            })
+        }
+    }
+
+    /// The column with exactly this name, or with it and spaces around it.
+    fn find(&self, name: &str) -> Option<usize> {
+        let exact = self.names.iter().position(|other| other == name);
+        exact.or_else(|| self.names.iter().position(|other| other.trim() == name))
+    }
+
+    /// The names that more than one column has. Columns without a name, which
+    /// spreadsheets leave behind, are not meant to be told apart.
+    fn duplicated(&self) -> Vec<String> {
+        let mut names: Vec<&str> = self.names.iter().map(|name| name.trim()).collect();
+        names.retain(|name| !name.is_empty());
+        names.sort_unstable();
+        let runs = names.chunk_by(|a, b| a == b);
+        runs.filter(|run| run.len() > 1)
+            .map(|run| run[0].to_owned())
+            .collect()
+    }
+
+    /// The name in the file that was perhaps meant, if it is not declared itself.
+    fn nearest(&self, wanted: &str, columns: &[Column]) -> Option<String> {
+        let plain = |name: &str| {
+            let letters = name.chars().filter(|c| c.is_alphanumeric());
+            letters.flat_map(char::to_lowercase).collect::<String>()
+        };
+        let wanted = plain(wanted);
+        self.names
+            .iter()
+            .map(|name| name.trim())
+            .filter(|name| columns.iter().all(|column| column.name != *name))
+            .map(|name| (strsim::damerau_levenshtein(&wanted, &plain(name)), name))
+            .min()
+            .filter(|&(edits, _)| edits <= wanted.chars().count().div_ceil(3))
+            .map(|(_, name)| name.to_owned())
+    }
+
+    /// What the file may be instead of what it was taken for.
+    fn hint(&self) -> Option<&'static str> {
+        let one_field = self.names.len() == 1;
+        if self.raw.contains('\0') {
+            Some("it contains zero bytes, as UTF-16 does; convert it to UTF-8")
+        } else if self.raw.contains('\r') {
+            Some("its lines seem to end with a bare CR; convert them to LF")
+        } else if one_field && self.raw.contains([';', '\t', '|']) {
+            Some("its fields do not seem to be separated by commas")
+        } else {
+            None
+        }
+    }
+}
+
+/// Something odd about a header that does not stop anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// The file has a column that is not declared. It is not read.
+    UndeclaredColumn {
+        /// Its name; empty if it has none.
+        name: String,
+        /// Its position in the file, counted from 0.
+        position: usize,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UndeclaredColumn { name, position } if name.is_empty() => {
+                write!(f, "column {} has no name and is not read", position + 1)
+            }
+            Self::UndeclaredColumn { name, .. } => {
+                write!(f, "column '{name}' is not declared and is not read")
+            }
+        }
+    }
+}
+
+/// Why a file's header and the declared columns do not go together.
+///
+/// The messages do not name the file, because a reader of bytes does not know
+/// it: `{file}: {error}` is a whole sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// There is no record at all: no bytes, or nothing but a byte order mark
+    /// and blank lines.
+    #[error("the file is empty; a header was expected")]
+    Empty,
+    /// The first record has no readable fields.
+    #[error("the header on line {line} cannot be read: {reason}; it starts with '{start}'")]
+    Broken {
+        /// The physical line on which it starts, counted from 1.
+        line: u64,
+        /// Its first line, cut if it is long.
+        start: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// None of the declared columns is in the first record.
+    #[error(
+        "the file seems to have no header: its first line is '{start}', and none of the declared columns is in it ({})\
+         {}",
+        expected.join(", "),
+        hint.map(|hint| format!("; {hint}")).unwrap_or_default()
+    )]
+    NoHeader {
+        /// The first record, cut if it is long.
+        start: String,
+        /// The declared columns.
+        expected: Vec<String>,
+        /// What the file may be instead.
+        hint: Option<&'static str>,
+    },
+    /// Several columns of the file have the same name.
+    #[error(
+        "the header has more than one column named {}; rename them",
+        quoted(names)
+    )]
+    Duplicated {
+        /// Each such name once, in alphabetical order.
+        names: Vec<String>,
+    },
+    /// Declared columns are not in the header.
+    #[error(
+        "the header has no column {}; its columns are {}",
+        missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        quoted(names)
+    )]
+    Missing {
+        /// Each of them, in the order of their declaration.
+        missing: Vec<MissingColumn>,
+        /// The columns that the header has.
+        names: Vec<String>,
+    },
+    /// The declaration itself is wrong, whatever the file.
+    #[error(
+        "column '{column}' is declared as {data_type}, which cannot exist: \
+         the precision of a decimal is 1 to 38, and its scale 0 to the precision"
+    )]
+    ImpossibleType {
+        /// The column's name.
+        column: String,
+        /// The declared type.
+        data_type: ColumnType,
+    },
+}
+
+/// A declared column that a header does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingColumn {
+    /// Its declared name.
+    pub name: String,
+    /// The undeclared name in the header that was perhaps meant.
+    pub nearest: Option<String>,
+}
+
+impl fmt::Display for MissingColumn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", self.name)?;
+        match &self.nearest {
+            Some(nearest) => write!(f, " (perhaps '{nearest}' is meant)"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+    quoted.join(", ")
+}

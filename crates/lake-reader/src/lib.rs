@@ -1,0 +1,96 @@
+//! Bytes to record batches and rejected records.
+//!
+//! The usual CSV readers stop at the first bad row, or turn it into NULLs
+//! without a word. This one treats messy input as data: every record of the
+//! file becomes one row, and everything that is wrong with it is listed beside
+//! the row as a [`Fault`], together with the line, the byte offset and the raw
+//! text of the record. `Err` means that reading cannot go on at all.
+//!
+//! The work is split so that the cheap part is sequential and the expensive
+//! part is a pure function:
+//!
+//! ```text
+//!  bytes ──► Chunks ──► Chunk (whole records) ──► Binding::parse ──► Block
+//!               │                                     ▲
+//!               └─► Header ─► Binding::new ───────────┘   (names to positions, once per file)
+//! ```
+//!
+//! [`Reader`] runs these steps one after another, which is all that a small
+//! file needs:
+//!
+//! ```
+//! use lake_reader::{Column, ColumnType, Options, Reader};
+//!
+//! let columns = vec![
+//!     Column::new("meter", ColumnType::Text).required(),
+//!     Column::new("kwh", ColumnType::Decimal { precision: 12, scale: 3 }),
+//! ];
+//! let file = "meter,kwh\nM1,1.25\nM2,a lot\n";
+//! let mut reader = Reader::open(file.as_bytes(), columns, Options::default())?;
+//! for block in reader.by_ref() {
+//!     let block = block?;
+//!     assert_eq!(block.batch.num_rows(), 2);
+//!     assert_eq!(block.faults[0].message, "'a lot' is not a decimal(12, 3)");
+//!     assert_eq!(block.raw(1), "M2,a lot");
+//!     assert_eq!(block.lines.value(1), 3);
+//! }
+//! # Ok::<(), lake_reader::ReadError>(())
+//! ```
+//!
+//! # What a record is
+//!
+//! - Fields are separated by commas. A quote (`"`) opens only at the very start
+//!   of a field; anywhere else it is ordinary text. Inside quotes, two quotes
+//!   are one literal quote, and one quote closes.
+//! - LF and CRLF end a record. A CR anywhere else is text, as in RFC 4180; only
+//!   at the end of the file does it end a record too, because that is a CRLF
+//!   which was cut in the middle.
+//! - A byte order mark at the start of the file is skipped, a missing line end
+//!   at the end of the file is fine, and lines without any text are skipped,
+//!   but counted as lines.
+//! - A quote that is still open at the end of the file, or after
+//!   [`Options::max_record_bytes`], is taken for a mistake: the line on which
+//!   its record starts is one broken record, and reading goes on with the next
+//!   line.
+//! - A record longer than the limit is one broken record, of which only the
+//!   first bytes are kept. It ends at the first line end after the limit.
+//!
+//! None of this depends on the chunk size: the same bytes give the same rows,
+//! lines and faults.
+//!
+//! # What a value is
+//!
+//! | type | accepted |
+//! |---|---|
+//! | text | anything that is UTF-8, kept as it is |
+//! | boolean | `true`, `false`, in any case |
+//! | int32, int64 | an optional sign and digits |
+//! | float64 | decimal or exponent notation; not `NaN`, not infinite |
+//! | decimal(p, s) | an optional sign, digits, and a fraction; no exponent; decimal places beyond the scale only if they are zeros |
+//! | date | `YYYY-MM-DD`, years 0001 to 9999 |
+//! | timestamp | a date, `T` or a space, `HH:MM`, and optionally `:SS`, a fraction down to microseconds, and a zone (`Z`, `+HH`, `+HHMM`, `+HH:MM`); without a zone it is UTC |
+//!
+//! An empty field is NULL. A quoted empty field is the empty string in a text
+//! column and NULL in any other. A required column takes neither NULL nor the
+//! empty string. Spaces and tabs around a value are ignored, except in text.
+
+mod binding;
+mod cells;
+mod chunks;
+mod column;
+mod decimal;
+mod fault;
+mod header;
+mod number;
+mod reader;
+mod reason;
+mod record;
+mod rows;
+mod time;
+
+pub use binding::{Binding, Block};
+pub use chunks::{Chunk, Chunks, Options};
+pub use column::{Column, ColumnType};
+pub use fault::{Fault, check};
+pub use header::{Header, HeaderError, MissingColumn, Warning};
+pub use reader::{Counters, ReadError, Reader};

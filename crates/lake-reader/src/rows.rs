@@ -1,0 +1,235 @@
+//! Finding the records of a chunk and the fields of every record.
+//!
+//! One pass over the bytes leaves flat arrays of positions, which the columns
+//! are then parsed from, each in a loop of its own.
+
+use memchr::{memchr, memchr_iter, memchr2_iter, memrchr};
+
+use crate::chunks::{Broken, Chunk, Damage};
+use crate::fault::{Fault, check};
+use crate::record::{DELIMITER, LINE_FEED, Place, QUOTE, Scan, scan, trim_line_end};
+
+/// Where a record is in its chunk, without its line end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// The records of one chunk. Each is one row.
+#[derive(Debug)]
+pub(crate) struct Rows<'a> {
+    bytes: &'a [u8],
+    /// How many fields a record has to have.
+    width: usize,
+    /// For every row, `width` positions at which a field starts, and one more
+    /// past the delimiter that the last field would have. A row whose fields
+    /// are not known has [`NOWHERE`] instead.
+    bounds: Vec<u32>,
+    pub(crate) spans: Vec<Span>,
+    /// The physical line on which each record starts.
+    pub(crate) lines: Vec<i64>,
+    /// The faults that whole records have, in the order of the rows.
+    pub(crate) faults: Vec<Fault>,
+    /// Whether the bytes of any record contain a quote.
+    pub(crate) has_quotes: bool,
+    /// The physical line on which the next record starts.
+    line: i64,
+}
+
+/// No field is here: what starts or ends here reads as empty.
+const NOWHERE: u32 = u32::MAX;
+
+/// How long the records of a chunk are expected to be at least, so that the
+/// arrays rarely have to grow.
+const TYPICAL_RECORD_BYTES: usize = 48;
+
+impl<'a> Rows<'a> {
+    /// The rows of a chunk of a file whose header has `width` columns.
+    pub(crate) fn of(chunk: &'a Chunk, width: usize) -> Self {
+        let expected = chunk.bytes.len() / TYPICAL_RECORD_BYTES + 1;
+        let mut rows = Self {
+            bytes: &chunk.bytes,
+            width,
+            bounds: Vec::with_capacity(expected * (width + 1)),
+            spans: Vec::with_capacity(expected),
+            lines: Vec::with_capacity(expected),
+            faults: Vec::new(),
+            has_quotes: false,
+            line: chunk.first_line as i64,
+        };
+        let mut at = 0;
+        for broken in &chunk.broken {
+            rows.whole_records(at, broken.start);
+            rows.broken_record(broken);
+            at = broken.end;
+        }
+        rows.whole_records(at, chunk.bytes.len());
+        rows
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// The bytes of one field of every row, quotes included. Empty where the
+    /// fields of a row are not known.
+    #[inline]
+    pub(crate) fn fields(&self, position: usize) -> impl ExactSizeIterator<Item = &'a [u8]> {
+        let bytes = self.bytes;
+        self.bounds.chunks_exact(self.width + 1).map(move |bounds| {
+            match bounds.get(position..position + 2) {
+                // The second bound is past the delimiter. It is never 0.
+                Some(&[start, next]) => bytes
+                    .get(start as usize..next as usize - 1)
+                    .unwrap_or_default(),
+                _ => &[],
+            }
+        })
+    }
+
+    /// Whether the fields of a row are known.
+    pub(crate) fn has_fields(&self, row: usize) -> bool {
+        self.bounds.get(row * (self.width + 1)) != Some(&NOWHERE)
+    }
+
+    /// Records with fields, between two positions.
+    fn whole_records(&mut self, from: usize, to: usize) {
+        let bytes = &self.bytes[..to];
+        let mut at = from;
+        while at < to {
+            let Some(quote) = memchr(QUOTE, &bytes[at..]) else {
+                return self.plain_lines(at, to);
+            };
+            if let Some(line_feed) = memrchr(LINE_FEED, &bytes[at..at + quote]) {
+                self.plain_lines(at, at + line_feed + 1);
+                at += line_feed + 1;
+            }
+            at = self.quoted_record(at, to);
+        }
+    }
+
+    /// Lines without a quote: every one is a record.
+    fn plain_lines(&mut self, from: usize, to: usize) {
+        let mut start = from;
+        self.bounds.push(start as u32);
+        for found in memchr2_iter(DELIMITER, LINE_FEED, &self.bytes[from..to]) {
+            let at = from + found;
+            if self.bytes[at] == DELIMITER {
+                self.bounds.push(at as u32 + 1);
+            } else {
+                self.end_record(start, at);
+                self.line += 1;
+                start = at + 1;
+                self.bounds.push(start as u32);
+            }
+        }
+        if start < to {
+            self.end_record(start, to);
+        } else {
+            self.bounds.pop();
+        }
+    }
+
+    /// One record that contains a quote; returns where the next one starts.
+    fn quoted_record(&mut self, start: usize, to: usize) -> usize {
+        self.has_quotes = true;
+        let bounds = &mut self.bounds;
+        bounds.push(start as u32);
+        let found = scan(
+            &self.bytes[..to],
+            start,
+            Place::FieldStart,
+            true,
+            |delimiter| bounds.push(delimiter as u32 + 1),
+        );
+        let (end, next) = match found {
+            Scan::Line(line_feed) => (line_feed, line_feed + 1),
+            _ => (to, to),
+        };
+        self.end_record(start, end);
+        self.line += memchr_iter(LINE_FEED, &self.bytes[start..next]).count() as i64;
+        next
+    }
+
+    /// Ends the record whose fields have been pushed; `end` is its line feed.
+    #[inline]
+    fn end_record(&mut self, start: usize, end: usize) {
+        let stride = self.width + 1;
+        let first = self.spans.len() * stride;
+        let end = start + trim_line_end(&self.bytes[start..end]).len();
+        if end == start {
+            self.bounds.truncate(first);
+            return;
+        }
+        self.bounds.push(end as u32 + 1);
+        let fields = self.bounds.len() - first - 1;
+        if fields != self.width {
+            self.no_fields();
+            self.fault(
+                check::FIELDS,
+                format!("expected {}, found {fields}", counted(self.width, "field")),
+            );
+        }
+        self.push_row(start, end);
+    }
+
+    fn broken_record(&mut self, broken: &Broken) {
+        let record = &self.bytes[broken.start..broken.end];
+        let (length, check, message) = match broken.damage {
+            Damage::OpenQuote { within } => (
+                trim_line_end(record).len(),
+                check::QUOTE,
+                format!("a quote opens here and is not closed within {within} bytes"),
+            ),
+            Damage::OpenQuoteAtEnd => (
+                trim_line_end(record).len(),
+                check::QUOTE,
+                "a quote opens here and is not closed before the end of the file".to_owned(),
+            ),
+            Damage::TooLong { bytes, limit } => (
+                record.len(),
+                check::RECORD_SIZE,
+                format!("the record has {bytes} bytes, {limit} are allowed; its raw text is cut"),
+            ),
+        };
+        self.no_fields();
+        self.fault(check, message);
+        self.push_row(broken.start, broken.start + length);
+        self.line += memchr_iter(LINE_FEED, record).count() as i64;
+    }
+
+    fn push_row(&mut self, start: usize, end: usize) {
+        self.spans.push(Span {
+            start: start as u32,
+            end: end as u32,
+        });
+        self.lines.push(self.line);
+    }
+
+    /// The row that is about to be pushed has no known fields.
+    #[cold]
+    fn no_fields(&mut self) {
+        let stride = self.width + 1;
+        self.bounds.truncate(self.spans.len() * stride);
+        self.bounds.resize((self.spans.len() + 1) * stride, NOWHERE);
+    }
+
+    /// Finds fault with the row that is about to be pushed.
+    #[cold]
+    fn fault(&mut self, check: &'static str, message: String) {
+        self.faults.push(Fault {
+            row: self.spans.len() as u32,
+            column: None,
+            check,
+            value: String::new(),
+            message,
+        });
+    }
+}
+
+/// `1 field`, `2 fields`.
+fn counted(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}

@@ -1,0 +1,356 @@
+//! Dates and timestamps in the forms of ISO 8601 that data files use.
+
+use crate::reason::Reason;
+
+const MICROS_PER_SECOND: i64 = 1_000_000;
+const SECONDS_PER_DAY: i64 = 86_400;
+/// The days of 0001-01-01 and of 9999-12-31.
+const FIRST_DAY: i32 = -719_162;
+const LAST_DAY: i32 = 2_932_896;
+
+/// `YYYY-MM-DD` to the days since 1970-01-01.
+pub(crate) fn date(text: &[u8]) -> Result<i32, Reason> {
+    let mut cursor = Cursor(text);
+    let day = cursor.date()?;
+    if cursor.0.is_empty() {
+        Ok(day)
+    } else {
+        Err(Reason::Malformed)
+    }
+}
+
+/// A date with a time of day to the microseconds since 1970-01-01, UTC.
+#[inline]
+pub(crate) fn timestamp(text: &[u8]) -> Result<i64, Reason> {
+    match usual_timestamp(text) {
+        Some(micros) => Ok(micros),
+        None => any_timestamp(text),
+    }
+}
+
+/// The form that nearly all files have, `YYYY-MM-DD HH:MM:SS` with `T` or a
+/// space and perhaps a `Z`, by fixed positions; `None` says nothing.
+#[inline]
+fn usual_timestamp(text: &[u8]) -> Option<i64> {
+    let (text, zone) = text.split_first_chunk::<19>()?;
+    if !(zone.is_empty() || zone == b"Z") {
+        return None;
+    }
+    let separators = [text[4], text[7], text[13], text[16]];
+    if separators != *b"--::" || !(text[10] == b'T' || text[10] == b' ') {
+        return None;
+    }
+    let mut stray = 0;
+    let mut two = |at: usize| {
+        let (tens, ones) = (text[at].wrapping_sub(b'0'), text[at + 1].wrapping_sub(b'0'));
+        stray |= u8::from(tens > 9) | u8::from(ones > 9);
+        u32::from(tens) * 10 + u32::from(ones)
+    };
+    let year = two(0) * 100 + two(2);
+    let (month, day) = (two(5), two(8));
+    let (hour, minute, second) = (two(11), two(14), two(17));
+    if stray != 0 || year == 0 || !(1..=12).contains(&month) {
+        return None;
+    }
+    if day == 0 || day > days_in_month(year, month) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let seconds = i64::from(hour * 3600 + minute * 60 + second);
+    let day = i64::from(days_since_epoch(year, month, day));
+    Some((day * SECONDS_PER_DAY + seconds) * MICROS_PER_SECOND)
+}
+
+/// Every accepted form, and the reason if it is none.
+#[inline(never)]
+fn any_timestamp(text: &[u8]) -> Result<i64, Reason> {
+    let mut cursor = Cursor(text);
+    let day = cursor.date()?;
+    if cursor.0.is_empty() {
+        return Err(Reason::NoTime);
+    }
+    if !(cursor.eat(b'T') || cursor.eat(b' ')) {
+        return Err(Reason::Malformed);
+    }
+    let (seconds, fraction) = cursor.time_of_day()?;
+    let offset = cursor.zone()?;
+    if !cursor.0.is_empty() {
+        return Err(Reason::Malformed);
+    }
+    let seconds = i64::from(day) * SECONDS_PER_DAY + i64::from(seconds) - i64::from(offset);
+    let years = i64::from(FIRST_DAY) * SECONDS_PER_DAY..(i64::from(LAST_DAY) + 1) * SECONDS_PER_DAY;
+    if !years.contains(&seconds) {
+        return Err(Reason::YearInUtc);
+    }
+    Ok(seconds * MICROS_PER_SECOND + i64::from(fraction))
+}
+
+/// What is left of the text.
+struct Cursor<'a>(&'a [u8]);
+
+impl Cursor<'_> {
+    fn eat(&mut self, byte: u8) -> bool {
+        match self.0 {
+            [first, rest @ ..] if *first == byte => {
+                self.0 = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn number<const DIGITS: usize>(&mut self) -> Result<u32, Reason> {
+        let (digits, rest) = self
+            .0
+            .split_first_chunk::<DIGITS>()
+            .ok_or(Reason::Malformed)?;
+        self.0 = rest;
+        digits.iter().try_fold(0, |number, byte| {
+            byte.is_ascii_digit()
+                .then(|| number * 10 + u32::from(byte - b'0'))
+                .ok_or(Reason::Malformed)
+        })
+    }
+
+    /// A number of two digits.
+    fn two(&mut self) -> Result<u32, Reason> {
+        self.number::<2>()
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Reason> {
+        if self.eat(byte) {
+            Ok(())
+        } else {
+            Err(Reason::Malformed)
+        }
+    }
+
+    /// The days since the epoch.
+    fn date(&mut self) -> Result<i32, Reason> {
+        let year = self.number::<4>()?;
+        self.expect(b'-')?;
+        let month = self.two()?;
+        self.expect(b'-')?;
+        let day = self.two()?;
+        if year == 0 {
+            return Err(Reason::Year(0));
+        }
+        if !(1..=12).contains(&month) {
+            return Err(Reason::Month(month as u8));
+        }
+        if day == 0 || day > days_in_month(year, month) {
+            return Err(Reason::Day(day as u8));
+        }
+        Ok(days_since_epoch(year, month, day))
+    }
+
+    /// The seconds since midnight, and the microseconds beyond them.
+    fn time_of_day(&mut self) -> Result<(u32, u32), Reason> {
+        let hour = self.two()?;
+        self.expect(b':')?;
+        let minute = self.two()?;
+        let (mut second, mut fraction) = (0, 0);
+        if self.eat(b':') {
+            second = self.two()?;
+            if self.eat(b'.') {
+                fraction = self.fraction()?;
+            }
+        }
+        match (hour, minute, second) {
+            (24.., _, _) => Err(Reason::Hour(hour as u8)),
+            (_, 60.., _) => Err(Reason::Minute(minute as u8)),
+            (_, _, 60) => Err(Reason::LeapSecond),
+            (_, _, 61..) => Err(Reason::Second(second as u8)),
+            _ => Ok((hour * 3600 + minute * 60 + second, fraction)),
+        }
+    }
+
+    /// The microseconds that the digits after the point are.
+    fn fraction(&mut self) -> Result<u32, Reason> {
+        let count = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
+        let (digits, rest) = self.0.split_at(count);
+        self.0 = rest;
+        if digits.is_empty() {
+            return Err(Reason::Malformed);
+        }
+        if digits.iter().skip(6).any(|&digit| digit != b'0') {
+            return Err(Reason::SubMicrosecond);
+        }
+        let padded = digits.iter().chain(std::iter::repeat(&b'0'));
+        Ok(padded
+            .take(6)
+            .fold(0, |micros, digit| micros * 10 + u32::from(digit - b'0')))
+    }
+
+    /// How many seconds the zone is ahead of UTC.
+    fn zone(&mut self) -> Result<i32, Reason> {
+        if self.0.is_empty() || self.eat(b'Z') {
+            return Ok(0);
+        }
+        let west = self.eat(b'-');
+        if !west {
+            self.expect(b'+')?;
+        }
+        let hours = self.two()?;
+        let minutes = match (self.eat(b':'), self.0.is_empty()) {
+            (false, true) => 0,
+            _ => self.two()?,
+        };
+        if hours > 23 || minutes > 59 {
+            return Err(Reason::Offset);
+        }
+        let seconds = (hours * 3600 + minutes * 60) as i32;
+        Ok(if west { -seconds } else { seconds })
+    }
+}
+
+#[inline]
+fn is_leap_year(year: u32) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}
+
+/// The month is 1 to 12.
+#[inline]
+fn days_in_month(year: u32, month: u32) -> u32 {
+    match month {
+        2 => 28 + u32::from(is_leap_year(year)),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// The days from 1970-01-01 to a date that exists.
+///
+/// Years are counted from March, so that the leap day is the last of its year
+/// and the lengths of the months before it follow one pattern.
+#[inline]
+fn days_since_epoch(year: u32, month: u32, day: u32) -> i32 {
+    let january_or_february = u32::from(month <= 2);
+    let year = year - january_or_february;
+    let month = month + 12 * january_or_february - 3;
+    let leap_days = year / 4 - year / 100 + year / 400;
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    // From 0000-03-01, where this count starts, to 1970-01-01.
+    (365 * year + leap_days + day_of_year) as i32 - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Result<i64, Reason> {
+        timestamp(text.as_bytes())
+    }
+
+    #[test]
+    fn every_day_of_the_calendar_has_the_next_number() {
+        let mut expected = FIRST_DAY;
+        for year in 1..=9999 {
+            for month in 1..=12 {
+                for day in 1..=days_in_month(year, month) {
+                    assert_eq!(days_since_epoch(year, month, day), expected);
+                    expected += 1;
+                }
+            }
+        }
+        assert_eq!(expected, LAST_DAY + 1);
+        assert_eq!(date(b"1970-01-01"), Ok(0));
+        assert_eq!(date(b"2000-02-29"), Ok(11_016));
+    }
+
+    #[test]
+    fn dates_that_do_not_exist_say_why() {
+        assert_eq!(date(b"2026-13-01"), Err(Reason::Month(13)));
+        assert_eq!(date(b"2026-00-01"), Err(Reason::Month(0)));
+        assert_eq!(date(b"2026-02-29"), Err(Reason::Day(29)));
+        assert_eq!(date(b"1900-02-29"), Err(Reason::Day(29)));
+        assert_eq!(date(b"2026-04-31"), Err(Reason::Day(31)));
+        assert_eq!(date(b"2026-04-00"), Err(Reason::Day(0)));
+        assert_eq!(date(b"0000-01-01"), Err(Reason::Year(0)));
+        for text in [
+            "",
+            "2026-1-1",
+            "20260101",
+            "01/02/2026",
+            "2026-01-01 ",
+            "2026-01-0x",
+        ] {
+            assert_eq!(date(text.as_bytes()), Err(Reason::Malformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_ways_to_write_an_instant_mean_the_same() {
+        let expected = Ok(1_772_341_200_000_000);
+        for text in [
+            "2026-03-01T05:00:00Z",
+            "2026-03-01T05:00:00",
+            "2026-03-01 05:00:00",
+            "2026-03-01 05:00",
+            "2026-03-01T05:00Z",
+            "2026-03-01T05:00:00.000000000Z",
+            "2026-03-01T07:30:00+02:30",
+            "2026-03-01T07:30:00+0230",
+            "2026-03-01T07:00:00+02",
+            "2026-02-28T23:00:00.0-06:00",
+            "2026-03-01T05:00-00:00",
+        ] {
+            assert_eq!(at(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn fractions_are_exact_to_the_microsecond() {
+        assert_eq!(at("1970-01-01T00:00:00.1"), Ok(100_000));
+        assert_eq!(at("1970-01-01T00:00:00.000001"), Ok(1));
+        assert_eq!(
+            at("1970-01-01T00:00:00.1234567"),
+            Err(Reason::SubMicrosecond)
+        );
+        assert_eq!(at("1969-12-31T23:59:59.999999"), Ok(-1));
+    }
+
+    #[test]
+    fn times_that_do_not_exist_say_why() {
+        assert_eq!(at("2026-03-01T24:00:00"), Err(Reason::Hour(24)));
+        assert_eq!(at("2026-03-01T05:60:00"), Err(Reason::Minute(60)));
+        assert_eq!(at("2016-12-31T23:59:60Z"), Err(Reason::LeapSecond));
+        assert_eq!(at("2026-03-01T05:00:61"), Err(Reason::Second(61)));
+        assert_eq!(at("2026-13-01T05:00:00Z"), Err(Reason::Month(13)));
+        assert_eq!(at("2026-03-01T05:00:00+24:00"), Err(Reason::Offset));
+        assert_eq!(at("2026-03-01"), Err(Reason::NoTime));
+        assert_eq!(at("0001-01-01T00:00:00+01:00"), Err(Reason::YearInUtc));
+        assert_eq!(at("9999-12-31T23:59:59-01:00"), Err(Reason::YearInUtc));
+    }
+
+    #[test]
+    fn the_first_and_the_last_instant_are_accepted() {
+        assert_eq!(at("0001-01-01T00:00:00Z"), Ok(-62_135_596_800_000_000));
+        assert_eq!(
+            at("9999-12-31T23:59:59.999999Z"),
+            Ok(253_402_300_799_999_999)
+        );
+    }
+
+    #[test]
+    fn other_forms_are_not_guessed_at() {
+        for text in [
+            "",
+            "2026-03-01t05:00:00",
+            "2026-03-01T05:00:00z",
+            "2026-03-01  05:00:00",
+            "2026-03-01T5:00:00",
+            "2026-03-01T05",
+            "2026-03-01T05:00:00.",
+            "2026-03-01T05:00:00 Z",
+            "2026-03-01T05:00:00 +02:00",
+            "2026-03-01T05:00:00+2",
+            "2026-03-01T05:00:00+02:",
+            "2026-03-01T05:00:00ZZ",
+            "2026-03-01T05:00:00 UTC",
+            "2026-03-01T05:00:0é",
+            "1772341200",
+        ] {
+            assert_eq!(at(text), Err(Reason::Malformed), "{text}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! For tests only: a store that fails on request.
