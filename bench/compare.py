@@ -58,6 +58,7 @@ class Measured(NamedTuple):
     """One run of a contender."""
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     report: dict
 
@@ -75,7 +76,7 @@ def command(contender: str, lake: Path, files: list[Path], root: Path) -> list[s
 
 
 def measure(contender: str, argv: list[str]) -> Measured:
-    """Run a contender; `wait4` gives the memory of this child alone."""
+    """Run a contender; `wait4` gives the memory and processor time of this child alone."""
     OUT.mkdir(exist_ok=True)
     errors_path = OUT / f"{contender}.stderr"
     with open(errors_path, "wb") as errors:
@@ -90,7 +91,7 @@ def measure(contender: str, argv: list[str]) -> Measured:
         last_lines = "\n".join(errors_path.read_text(errors="replace").splitlines()[-15:])
         raise Failed(f"{contender} ended with {child.returncode}: {' '.join(argv)}\n{last_lines}")
     kilobyte = 1 if platform.system() == "Darwin" else 1024
-    return Measured(seconds, usage.ru_maxrss * kilobyte, json.loads(output))
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * kilobyte, json.loads(output))
 
 
 @cache
@@ -181,6 +182,7 @@ def summary(size: int, runs: list[Measured]) -> dict:
     return {
         "seconds": round(seconds, 3),
         "seconds_of_each": [round(run.seconds, 3) for run in runs],
+        "cpu_seconds": round(statistics.median(run.cpu_seconds for run in runs), 3),
         "rows_per_second": round(size / seconds),
         "peak_memory_bytes": max(run.peak_bytes for run in runs),
         "peak_memory_bytes_by_own_count": max(own, default=None),
@@ -202,13 +204,14 @@ def report(figures: dict[int, dict[str, dict]]) -> str:
     before: dict[str, dict] = {}
     for size, contenders in figures.items():
         baseline = next(iter(contenders.values()))
-        rows = [[f"{size:,} rows", "seconds", "ratio", "rows/s", "memory", "ratio", "time ×", "memory ×"]]
+        rows = [[f"{size:,} rows", "seconds", "ratio", "CPU s", "rows/s", "memory", "ratio", "time ×", "memory ×"]]
         for name, figure in contenders.items():
             grown = before.get(name)
             rows.append([
                 name,
                 f"{figure['seconds']:.2f}",
                 f"{figure['seconds'] / baseline['seconds']:.2f}",
+                f"{figure['cpu_seconds']:.2f}",
                 f"{figure['rows_per_second']:,}",
                 f"{figure['peak_memory_bytes'] / 2**20:,.0f} MiB",
                 f"{figure['peak_memory_bytes'] / baseline['peak_memory_bytes']:.2f}",

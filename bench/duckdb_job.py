@@ -30,6 +30,18 @@ FROM read_csv($files, columns = {columns}, header = true, auto_detect = false,
               store_rejects = true, rejects_limit = 0)
 """
 
+# Most meters are spelled as they should be, and text functions are slow.
+NORMALISE = """
+CREATE TEMP MACRO normalise_meter(id) AS CASE
+    WHEN regexp_full_match(id, '[A-Z]+[0-9]{7}') THEN id
+    WHEN regexp_full_match(translate(upper(id), ' -', ''), '[A-Z]+[0-9]+') THEN
+        regexp_extract(translate(upper(id), ' -', ''), '[A-Z]+')
+        || repeat('0', 7 - len(regexp_extract(id, '[1-9][0-9 -]*$').translate(' -', '')))
+        || regexp_extract(id, '[1-9][0-9 -]*$').translate(' -', '')
+    ELSE upper(trim(id))
+END
+"""
+
 # A decimal with more than three places would be rounded, not refused; compared
 # with a wider one it shows. Text and reasons are kept for bad rows only.
 CHECK = """
@@ -40,12 +52,7 @@ WITH parsed AS (
         TRY_CAST(end_time AS TIMESTAMPTZ) AS ends,
         TRY_CAST(usage_kwh AS DECIMAL(12, 3)) AS kwh,
         TRY_CAST(usage_kwh AS DECIMAL(18, 9)) IS NOT DISTINCT FROM kwh AS kwh_exact,
-        translate(upper(trim(meter_id)), ' -', '') AS meter,
-        rtrim(meter, '0123456789') AS letters,
-        ltrim(meter[len(letters) + 1:], '0') AS number,
-        CASE WHEN regexp_full_match(meter, '[A-Z]+[0-9]+')
-             THEN letters || repeat('0', 7 - len(number)) || number
-             ELSE upper(trim(meter_id)) END AS meter_key,
+        normalise_meter(meter_id) AS meter_key,
         coalesce(
             customer_id <> '' AND meter_id <> ''
             AND kwh_exact AND kwh >= 0
@@ -87,13 +94,11 @@ GROUP BY scan_id, file_id, line
 STANDARD = """
 CREATE TEMP TABLE reading AS
 SELECT
-    meter_key AS meter_id, starts AS start_time,
-    unnest(arg_max(struct_pack(
-        customer_id, end_time := ends, usage_kwh := kwh, region, received_at, _file, file_row), file_row)),
+    customer_id, meter_key AS meter_id, starts AS start_time, ends AS end_time, kwh AS usage_kwh, region,
     CAST(starts AT TIME ZONE 'UTC' AS DATE) AS usage_date,
-    $loaded_at::TIMESTAMPTZ AS _loaded_at, 1::BIGINT AS _run
-FROM checked WHERE good
-GROUP BY meter_key, starts
+    received_at, _file, file_row, $loaded_at::TIMESTAMPTZ AS _loaded_at, 1::BIGINT AS _run
+FROM checked
+WHERE good AND file_row IN (SELECT max(file_row) FROM checked WHERE good GROUP BY meter_key, starts)
 """
 
 DAILY = """
@@ -116,6 +121,7 @@ def run(root: Path, files: list[str]) -> dict[str, int]:
     files = sorted(files, key=lambda file: (received[file], file))
     database = duckdb.connect()
     database.execute("SET TimeZone = 'UTC'")
+    database.execute(NORMALISE)
     columns = str({name: "VARCHAR" for name in COLUMNS})
     instants = [received[file] for file in files]
     database.execute(READ.replace("{columns}", columns), {"files": files})

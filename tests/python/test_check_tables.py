@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import sys
 import tempfile
 import unittest
@@ -119,6 +120,13 @@ class TablesAreCompared(unittest.TestCase):
         first, *others = self.right.daily_usage
         found = self.found(daily_usage=[first._replace(peak_hour=3), *others])
         self.assert_both_engines_find("peak_hour is 3 instead of", found)
+
+
+class SamplesAreGenerated(unittest.TestCase):
+    def test_samples_are_what_their_generator_writes(self) -> None:
+        generator = runpy.run_path(str(SAMPLES[0].parents[1] / "generate_utility.py"))
+        written = [generator["file_of_day"](day) for day in range(generator["DAYS"])]
+        self.assertEqual(written, [file.read_bytes() for file in SAMPLES])
 
 
 class TheReferenceFollowsTheRules(unittest.TestCase):

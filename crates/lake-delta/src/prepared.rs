@@ -114,6 +114,11 @@ impl Prepared {
         &self.spec.name
     }
 
+    /// What the table is declared to be.
+    pub fn spec(&self) -> &TableSpec {
+        &self.spec
+    }
+
     /// Whether there is nothing to commit: the table exists and stays as it is.
     pub fn is_unchanged(&self) -> bool {
         self.base.is_some() && self.adds.is_empty() && self.removes.is_empty()

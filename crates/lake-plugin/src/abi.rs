@@ -233,7 +233,8 @@ pub(crate) unsafe fn read_known<T: Grows>(theirs: *const T) -> T {
 
 impl LakeString {
     /// Room for a string of the other side.
-    pub(crate) const fn empty() -> Self {
+    #[must_use]
+    pub const fn empty() -> Self {
         Self {
             data: ptr::null(),
             length: 0,
@@ -258,7 +259,8 @@ impl LakeString {
     ///
     /// # Safety
     /// Where `data` is not null, it points to `length` bytes that stay there until `release`.
-    pub(crate) unsafe fn bytes(&self) -> Option<&[u8]> {
+    #[must_use]
+    pub unsafe fn bytes(&self) -> Option<&[u8]> {
         let length = usize::try_from(self.length).ok()?;
         if length == 0 {
             return Some(&[]);
@@ -300,7 +302,8 @@ unsafe extern "C" fn release_string(string: *mut LakeString) {
 
 impl LakeError {
     /// Room for an error of the other side.
-    pub(crate) const fn empty() -> Self {
+    #[must_use]
+    pub const fn empty() -> Self {
         Self {
             size: size::<Self>(),
             version: VERSION,

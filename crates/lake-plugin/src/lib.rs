@@ -27,7 +27,7 @@
 //! A host must be able to load a transform that another compiler has built, with another version
 //! of Arrow, years ago. So no Rust type crosses: a transform is a C library with one symbol,
 //! `lake_plugin_v1`, and the header `include/lake_plugin.h` is the whole contract. This crate is
-//! both sides of it: [`export!`] for a transform, [`Plugin`] (feature `loading`) for a host.
+//! both sides of it: [`export!`] for a transform, `Plugin` (feature `loading`) for a host.
 //!
 //! **One symbol, one table.** The symbol returns a table of functions. The table, the host's
 //! callbacks and the error begin with their size and the version, and grow at the end only. A

@@ -144,7 +144,7 @@ impl Header {
             .filter(|name| columns.iter().all(|column| column.name != *name))
             .map(|name| (strsim::damerau_levenshtein(&wanted, &plain(name)), name))
             .min()
-            .filter(|&(edits, _)| edits <= wanted.chars().count().div_ceil(3))
+            .filter(|&(edits, _)| edits <= wanted.chars().count() / 3)
             .map(|(_, name)| name.to_owned())
     }
 

@@ -1,1 +1,46 @@
-//! The run: one module per stage.
+//! The run: from pending files to published tables, one module per stage.
+//!
+//! ```text
+//! discover → read → check → shape → prepare → audit → seal → apply
+//! ```
+//!
+//! - `discover` lists the inputs and takes away what `_lake/files` knows.
+//! - `read` and `check` turn bytes into accepted rows, and rejected rows with
+//!   every reason, in one pass.
+//! - `shape` plans the transform's SQL and functions over them; `lineage` says
+//!   which groups of a table depend on which rows.
+//! - `prepare` writes every table's change without committing it.
+//! - `audit` holds what is prepared against limits.
+//! - `seal` decides the run with one put; `apply` makes it visible, and `state`
+//!   finishes a run that somebody sealed and did not apply.
+//!
+//! Invariants: before the seal a run has no effect; after it, the run is
+//! finished by whoever opens the pipeline next. Only `discover`, `seal` and
+//! `apply` touch the world outside the attempt's own directories.
+
+mod apply;
+mod audit;
+mod check;
+mod discover;
+mod error;
+mod lineage;
+mod memory;
+mod prepare;
+mod query;
+mod read;
+mod record;
+mod reject;
+mod run;
+mod seal;
+mod shape;
+mod state;
+mod transform;
+
+pub use error::{Result, RunError};
+pub use query::{Answer, query};
+pub use record::{
+    InputRecord, Outcome, ReasonCount, Report, RunRecord, StageRecord, TableRecord, TransformRecord,
+};
+pub use run::{Settings, run, validate};
+pub use lake_plugin::Declaration;
+pub use transform::Profile;

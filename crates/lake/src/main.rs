@@ -1,1 +1,97 @@
-fn main() {}
+//! `lake`: raw files to Delta tables, through transforms.
+//!
+//! This crate holds no logic: it reads arguments and environment (`args`,
+//! `edge`), calls `lake-run`, and says what came of it (`summary`, `answer`,
+//! `exit`).
+
+mod answer;
+mod args;
+mod edge;
+mod exit;
+mod summary;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Args, Command, Common, Format, Pipeline, QueryFormat};
+use crate::exit::Failure;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    edge::start_logging(&args.log);
+    let json = args.command.wants_json();
+    match perform(args.command) {
+        Ok(text) => print(&text),
+        Err(failure) => {
+            if json {
+                let _ = writeln!(io::stdout(), "{}", failure.to_json());
+            }
+            let _ = writeln!(io::stderr(), "error: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// A reader that has gone away (`lake query … | head`) is no failure.
+fn print(text: &str) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(io::stderr(), "error: the output could not be written: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn perform(command: Command) -> Result<String, Failure> {
+    match command {
+        Command::Run { pipeline, common, output } => {
+            let settings = settings(&pipeline, &common)?;
+            let report = edge::block_on(lake_run::run(&settings))??;
+            for warning in &report.warnings {
+                tracing::warn!("{warning}");
+            }
+            Ok(match output {
+                Format::Text => summary::text(&report, &pipeline.shown()),
+                Format::Json => format!("{}\n", summary::json(&report)),
+            })
+        }
+        Command::Validate { pipeline, common, output } => {
+            let settings = settings(&pipeline, &common)?;
+            let declaration = edge::block_on(lake_run::validate(&settings))??;
+            Ok(match output {
+                Format::Text => summary::validated(&settings, &declaration),
+                Format::Json => format!("{}\n", summary::validated_json(&settings, &declaration)),
+            })
+        }
+        Command::Query { mut words, common, output } => {
+            // The query is the last word; a pipeline file may stand before it.
+            let sql = words.pop().unwrap_or_default();
+            let pipeline = Pipeline { file: words.pop().map(Into::into) };
+            let settings = settings(&pipeline, &common)?;
+            let answer = edge::block_on(lake_run::query(&settings, &sql))??;
+            let text = match output {
+                QueryFormat::Text => answer::table(&answer, edge::terminal_width()),
+                QueryFormat::Csv => answer::csv(&answer),
+                QueryFormat::Json => answer::json(&answer),
+            };
+            text.map_err(|e| Failure::Failed(e.to_string()))
+        }
+        Command::Schema => {
+            let schema = lake_pipeline::json_schema();
+            Ok(format!("{schema:#}\n"))
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "lake", &mut script);
+            Ok(String::from_utf8_lossy(&script).into_owned())
+        }
+    }
+}
+
+fn settings(pipeline: &Pipeline, common: &Common) -> Result<lake_run::Settings, Failure> {
+    edge::settings(pipeline.file.as_deref(), &common.overrides())
+}

@@ -103,7 +103,7 @@ fn every_visible_lie_is_refused_and_nothing_leaks() {
         (22, "ffset"),
         (23, "it claims -2 nulls among 2 values"),
         (24, "it has a dictionary"),
-        (27, "UTF8"),
+        (27, "incomplete utf-8 byte sequence"),
     ] {
         let error = lie(&plugin, which).unwrap_err();
         assert!(

@@ -2,8 +2,13 @@
 //!
 //! A C compiler (`cc`) is needed: the header is a promise to C, and is tested in C.
 
+#[cfg(test)]
 mod c;
+#[cfg(test)]
 mod call;
+#[cfg(test)]
 mod declaration;
+#[cfg(test)]
 mod header;
+#[cfg(test)]
 mod loading;

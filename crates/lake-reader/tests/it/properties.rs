@@ -73,8 +73,6 @@ impl Read for Dribble<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
-
     /// The fast way to find records finds the same as the simple one.
     #[test]
     fn records_are_those_of_the_model(file in file(), options in options()) {

@@ -147,8 +147,6 @@ fn date_text(day: i64) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
-
     #[test]
     fn written_values_are_read_back(
         rows in prop::collection::vec(typed(), 1..20),

@@ -74,6 +74,7 @@ pub(crate) fn rows_of(block: &Block) -> Vec<Row> {
         .map(|column| ArrayFormatter::try_new(column, &format).unwrap())
         .collect();
     assert!(block.faults.is_sorted_by_key(|fault| fault.row));
+    let mut faults = block.faults.iter().peekable();
     (0..block.batch.num_rows())
         .map(|row| Row {
             line: block.lines.value(row),
@@ -85,10 +86,7 @@ pub(crate) fn rows_of(block: &Block) -> Vec<Row> {
                 .map(|column| column.value(row).to_string())
                 .collect::<Vec<_>>()
                 .join("|"),
-            faults: block
-                .faults
-                .iter()
-                .filter(|fault| fault.row as usize == row)
+            faults: std::iter::from_fn(|| faults.next_if(|fault| fault.row as usize == row))
                 .map(|fault| format!("{}: {}", fault.check, fault.message))
                 .collect(),
         })

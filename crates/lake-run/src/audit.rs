@@ -1,0 +1,76 @@
+//! Audit: what is prepared is held against the pipeline's limits before it is sealed.
+//!
+//! A run that does not pass publishes nothing and takes no number. What it
+//! rejected is kept under `_lake/stopped/<attempt>/`, to be looked at.
+
+use bytes::Bytes;
+use lake_delta::Prepared;
+use lake_pipeline::Limits;
+use object_store::path::Path;
+use object_store::ObjectStoreExt;
+use serde_json::json;
+
+use crate::error::{Result, RunError};
+use crate::prepare::Change;
+use crate::record::{InputRecord, ReasonCount};
+use crate::state::State;
+
+/// What is wrong with a run that is prepared, if anything.
+pub(crate) fn audit(limits: &Limits, inputs: &[InputRecord]) -> Option<String> {
+    let over: Vec<String> = inputs
+        .iter()
+        .filter(|input| limits.rejected.is_exceeded_by(input.rejected, input.rows))
+        .map(|input| {
+            format!(
+                "input {}: {} of {} rows were rejected, and limits.rejected allows {}",
+                input.name, input.rejected, input.rows, limits.rejected
+            )
+        })
+        .collect();
+    (!over.is_empty()).then(|| over.join("; "))
+}
+
+/// Accepted rows of an input that a table's SQL left out.
+///
+/// # Errors
+/// [`RunError::State`] where a table has more rows than its input: rows would
+/// have come from nowhere.
+pub(crate) fn filtered(change: &Change, inputs: &[InputRecord]) -> Result<u64> {
+    let Some(input) = &change.driven_by else {
+        return Ok(0);
+    };
+    let accepted = inputs.iter().find(|i| i.name == *input).map_or(0, |i| i.accepted);
+    let counts = change.prepared.counts;
+    let known = counts.inserted + counts.updated + counts.unchanged + counts.superseded;
+    accepted.checked_sub(known).ok_or_else(|| RunError::State {
+        path: change.prepared.name().to_owned(),
+        message: format!("{known} rows were computed from {accepted} accepted rows of {input}"),
+    })
+}
+
+/// Keeps what a stopped run rejected, and why it was stopped; gives the place.
+pub(crate) async fn keep_stopped(
+    state: &State,
+    attempt: &str,
+    why: &str,
+    rejections: &[Prepared],
+    reasons: &[ReasonCount],
+) -> Result<String> {
+    let store = state.root.store();
+    let place = format!("_lake/stopped/{attempt}");
+    let mut kept = Vec::new();
+    for rejection in rejections {
+        for file in rejection.new_files() {
+            let from = Path::from(format!("{}/{file}", rejection.name()));
+            let name = format!("{}.{}.parquet", rejection.name().replace('/', "."), kept.len());
+            let to = Path::from(format!("{place}/{name}"));
+            store.rename(&from, &to).await.map_err(|e| RunError::store(&from, e))?;
+            kept.push(name);
+        }
+    }
+    let summary = json!({ "attempt": attempt, "why": why, "reasons": reasons, "rejected": kept });
+    let path = Path::from(format!("{place}/stopped.json"));
+    let body = Bytes::from(format!("{summary:#}\n"));
+    store.put(&path, body.into()).await.map_err(|e| RunError::store(&path, e))?;
+    Ok(format!("{}/{place}", state.root.display()))
+}

@@ -1,0 +1,167 @@
+//! Why a run ends without publishing, as kinds that the binary maps to exit codes.
+
+use std::path::PathBuf;
+
+use datafusion::error::DataFusionError;
+use lake_plugin::{CallError, LoadError};
+
+/// The result of everything in this crate.
+pub type Result<T> = std::result::Result<T, RunError>;
+
+/// Why a command ended without doing what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The pipeline file asks for something that cannot be.
+    #[error("{file}: {message}", file = file.display())]
+    Pipeline {
+        /// The pipeline file.
+        file: PathBuf,
+        /// What does not fit, and what to do.
+        message: String,
+    },
+    /// The transform cannot be built, found or loaded.
+    #[error("transform {name}: {message}")]
+    Transform {
+        /// The transform's name.
+        name: String,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// The transform's library was built and cannot be used.
+    #[error("transform {name}: {source}")]
+    Load {
+        /// The transform's name.
+        name: String,
+        /// What the loader found.
+        #[source]
+        source: Box<LoadError>,
+    },
+    /// SQL of the transform does not plan or fails while it runs.
+    #[error("{place}: {message}")]
+    Sql {
+        /// The table or check whose SQL it is.
+        place: String,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// A function of the transform failed.
+    #[error(transparent)]
+    Function(#[from] CallError),
+    /// An input cannot be read.
+    #[error("{place}: {message}")]
+    Input {
+        /// The file, or the input where no file is to blame.
+        place: String,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// A check or a limit stopped the run.
+    #[error("{message}")]
+    Stopped {
+        /// Which, with figures, and where the rejected rows are.
+        message: String,
+    },
+    /// Another run finished while this one was prepared.
+    #[error("another run sealed run {run} first; nothing was published, and what it loaded need not be loaded again")]
+    OtherRun {
+        /// The number that both wanted.
+        run: i64,
+    },
+    /// The state of the pipeline contradicts itself.
+    #[error("{path}: {message}")]
+    State {
+        /// The object, relative to the root.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A table cannot be opened, prepared or committed to.
+    #[error(transparent)]
+    Table(lake_delta::Error),
+    /// The run needs more memory than it may use.
+    #[error("{table} needs more memory than limits.memory allows ({limit} bytes): {source}; \
+             nothing was published; raise limits.memory or load fewer files at once")]
+    Memory {
+        /// The table that was computed.
+        table: String,
+        /// The limit, in bytes.
+        limit: u64,
+        /// What the engine said.
+        #[source]
+        source: Box<lake_delta::Error>,
+    },
+    /// The disk is full.
+    #[error("the disk is full: {source}; nothing was published; make room below {root} and run again")]
+    DiskFull {
+        /// The pipeline's root.
+        root: String,
+        /// What the store said.
+        #[source]
+        source: Box<lake_delta::Error>,
+    },
+    /// The store failed on an object of the run's state.
+    #[error("{path}: {source}")]
+    Store {
+        /// The object, relative to the pipeline's root.
+        path: String,
+        /// What the store said.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The local file system failed.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl RunError {
+    pub(crate) fn sql(place: impl ToString, error: &DataFusionError) -> Self {
+        Self::Sql {
+            place: place.to_string(),
+            message: error.strip_backtrace(),
+        }
+    }
+
+    pub(crate) fn store(path: impl ToString, source: object_store::Error) -> Self {
+        Self::Store {
+            path: path.to_string(),
+            source,
+        }
+    }
+
+    /// What a table's error means for a run: a full disk, too little memory
+    /// and a failing function have their own ways out.
+    pub(crate) fn of_table(error: lake_delta::Error, root: &str, limit: u64) -> Self {
+        if error.is_storage_full() {
+            return Self::DiskFull {
+                root: root.to_owned(),
+                source: Box::new(error),
+            };
+        }
+        match error {
+            lake_delta::Error::Query { table, source } => match source.find_root() {
+                DataFusionError::ResourcesExhausted(_) => Self::Memory {
+                    table: table.clone(),
+                    limit,
+                    source: Box::new(lake_delta::Error::Query { table, source }),
+                },
+                root => {
+                    let message = root.strip_backtrace();
+                    Self::Sql { place: table, message }
+                }
+            },
+            other => Self::Table(other),
+        }
+    }
+}
+
+impl From<lake_delta::Error> for RunError {
+    fn from(error: lake_delta::Error) -> Self {
+        Self::Table(error)
+    }
+}

@@ -1,0 +1,345 @@
+//! Read: pending files become batches of accepted rows, and rejected rows with their reasons.
+//!
+//! Files are read on threads of their own, one per stream of the query that
+//! consumes them: bytes, records, values and checks in one pass, while the rows
+//! are hot. Accepted rows go to the query, rejected ones to their table.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{
+    ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{Int32Type, SchemaRef};
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::streaming::PartitionStream;
+use lake_plugin::{ColumnType, InputDeclaration};
+use lake_reader::{Block, Column, HeaderError, Options, ReadError, Reader};
+use tokio::sync::mpsc;
+
+use crate::check::{Checks, ReasonCounts};
+use crate::discover::{PendingFile, is_unchanged};
+use crate::error::{Result, RunError};
+use crate::record::FileRecord;
+use crate::reject::{Origin, rejection_batch};
+
+/// One input of a run: its pending files, and what reading them has yielded.
+#[derive(Debug)]
+pub(crate) struct InputReader {
+    name: String,
+    columns: Arc<[Column]>,
+    checks: Checks,
+    schema: SchemaRef,
+    files: Vec<PendingFile>,
+    /// All file names, shared by every batch.
+    names: Arc<StringArray>,
+    run: i64,
+    transform_version: String,
+    rejections: Mutex<Option<mpsc::Sender<RecordBatch>>>,
+    yielded: Mutex<Yielded>,
+}
+
+/// What reading has found out so far.
+#[derive(Debug, Default)]
+pub(crate) struct Yielded {
+    pub(crate) files: Vec<FileRecord>,
+    pub(crate) reasons: ReasonCounts,
+    pub(crate) warned: u64,
+    pub(crate) warnings: Vec<String>,
+    /// The first thing that made reading impossible.
+    pub(crate) error: Option<RunError>,
+    /// How many files have nothing in them yet.
+    empty: usize,
+}
+
+/// How many batches of rejected rows may wait for their writer.
+const WAITING_REJECTIONS: usize = 4;
+/// How many batches of accepted rows may wait for the query, per stream.
+const WAITING_ROWS: usize = 2;
+
+impl InputReader {
+    /// A reader of `files`, and the stream of what it will reject.
+    pub(crate) fn new(
+        declared: &InputDeclaration,
+        checks: Checks,
+        schema: SchemaRef,
+        files: Vec<PendingFile>,
+        origin: (i64, String),
+    ) -> (Arc<Self>, mpsc::Receiver<RecordBatch>) {
+        let (sender, receiver) = mpsc::channel(WAITING_REJECTIONS);
+        let names = files.iter().map(|file| Some(file.name()));
+        let reader = Self {
+            name: declared.name.clone(),
+            columns: declared.columns.iter().map(reader_column).collect(),
+            checks,
+            schema,
+            names: Arc::new(names.collect::<StringArray>()),
+            files,
+            run: origin.0,
+            transform_version: origin.1,
+            rejections: Mutex::new(Some(sender)),
+            yielded: Mutex::default(),
+        };
+        (Arc::new(reader), receiver)
+    }
+
+    /// The input's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The accepted rows as a table that can be scanned once, in at most
+    /// `streams` streams.
+    pub(crate) fn table(self: &Arc<Self>, streams: usize) -> Result<StreamingTable> {
+        let count = streams.min(self.files.len()).max(1);
+        let parts = (0..count)
+            .map(|n| {
+                Arc::new(FileStream {
+                    reader: Arc::clone(self),
+                    files: (n..self.files.len()).step_by(count).collect(),
+                    begun: Mutex::new(false),
+                }) as Arc<dyn PartitionStream>
+            })
+            .collect();
+        StreamingTable::try_new(Arc::clone(&self.schema), parts)
+            .map_err(|e| RunError::sql(&self.name, &e))
+    }
+
+    /// Ends the stream of rejections, whoever has read what.
+    pub(crate) fn close(&self) {
+        self.rejections.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// What reading has found out; an error here is the cause of whatever
+    /// failed behind it.
+    pub(crate) fn yielded(&self) -> Yielded {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// Whether every file has been read to its end.
+    pub(crate) fn is_complete(&self) -> bool {
+        let yielded = self.lock();
+        yielded.error.is_none() && yielded.files.len() + yielded.empty == self.files.len()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Yielded> {
+        self.yielded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads one file to its end. `emit` takes accepted rows and says whether
+    /// there is anybody left to take more; without `effects` nothing else is kept.
+    fn read_file(
+        &self,
+        index: usize,
+        effects: Option<&mpsc::Sender<RecordBatch>>,
+        emit: &mut dyn FnMut(RecordBatch) -> bool,
+    ) -> Result<()> {
+        let Some(file) = self.files.get(index) else {
+            return Ok(());
+        };
+        let name = file.name();
+        let failed = |message: String| RunError::Input {
+            place: name.clone(),
+            message,
+        };
+        let source = File::open(&file.path).map_err(|source| RunError::Io {
+            path: file.path.clone(),
+            source,
+        })?;
+        let mut hasher = blake3::Hasher::new();
+        let hashing = Hashing {
+            source,
+            hasher: &mut hasher,
+        };
+        let reader = Reader::open(hashing, Arc::clone(&self.columns), Options::default());
+        let mut reader = match reader {
+            Ok(reader) => reader,
+            Err(ReadError::Header(HeaderError::Empty)) => {
+                if effects.is_some() {
+                    let mut yielded = self.lock();
+                    yielded.empty += 1;
+                    yielded.warnings.push(format!(
+                        "{name}: the file is empty; it stays pending until there is something in it"
+                    ));
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(failed(error_chain(&error))),
+        };
+        let mut found = FileYield::default();
+        while let Some(block) = reader.next() {
+            let block = block.map_err(|error| failed(error_chain(&error)))?;
+            let rows = self.rows(&block, index, file)?;
+            let checked = self.checks.split(&block, rows, &name)?;
+            found.rejected += checked.rejected.len() as i64;
+            found.warned += checked.warned.values().sum::<u64>();
+            if let Some(rejections) = effects
+                && !checked.rejected.is_empty()
+            {
+                checked.rejected.values().flatten().for_each(|reason| found.reasons.note(reason));
+                let origin = Origin {
+                    input: &self.name,
+                    file: &name,
+                    received_at: file.modified,
+                    run: self.run,
+                    transform_version: &self.transform_version,
+                };
+                let batch = rejection_batch(&block, &checked.rejected, &origin)?;
+                if rejections.blocking_send(batch).is_err() {
+                    return Ok(());
+                }
+            }
+            if checked.accepted.num_rows() > 0 && !emit(checked.accepted) {
+                return Ok(());
+            }
+        }
+        if effects.is_none() {
+            return Ok(());
+        }
+        if !is_unchanged(file)? {
+            return Err(failed(
+                "the file changed while it was read; nothing was published; \
+                 run again when its writer has finished"
+                    .to_owned(),
+            ));
+        }
+        let header = reader.header().raw().to_owned();
+        let undeclared = reader.warnings().iter().map(|warning| format!("{name}: {warning}"));
+        let undeclared: Vec<String> = undeclared.collect();
+        let rows = reader.counters().rows as i64;
+        drop(reader);
+        let mut yielded = self.lock();
+        yielded.warnings.extend(undeclared);
+        yielded.reasons.add(found.reasons);
+        yielded.warned += found.warned;
+        yielded.files.push(FileRecord {
+            input: self.name.clone(),
+            size: file.size as i64,
+            modified: file.modified,
+            hash: hasher.finalize().to_hex().to_string(),
+            run: self.run,
+            rows,
+            accepted: rows - found.rejected,
+            rejected: found.rejected,
+            header,
+            path: name,
+        });
+        Ok(())
+    }
+
+    /// A block's columns and the system columns.
+    fn rows(&self, block: &Block, index: usize, file: &PendingFile) -> Result<RecordBatch> {
+        let count = block.batch.num_rows();
+        let received = TimestampMicrosecondArray::from_value(file.modified, count).with_timezone("UTC");
+        let keys = Int32Array::from_value(i32::try_from(index).unwrap_or(i32::MAX), count);
+        let names: ArrayRef = Arc::clone(&self.names) as ArrayRef;
+        let failed = |e: arrow::error::ArrowError| RunError::sql(&self.name, &e.into());
+        let names = DictionaryArray::<Int32Type>::try_new(keys, names).map_err(failed)?;
+        let mut columns = block.batch.columns().to_vec();
+        columns.push(Arc::new(received));
+        columns.push(Arc::new(names));
+        columns.push(Arc::new(block.lines.clone()));
+        RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(failed)
+    }
+}
+
+/// What one file has yielded so far.
+#[derive(Default)]
+struct FileYield {
+    rejected: i64,
+    warned: u64,
+    reasons: ReasonCounts,
+}
+
+/// Some of an input's files, one after the other.
+#[derive(Debug)]
+struct FileStream {
+    reader: Arc<InputReader>,
+    files: Vec<usize>,
+    /// A query may scan an input twice. Its rows are read again then; what
+    /// else reading yields is kept once.
+    begun: Mutex<bool>,
+}
+
+impl PartitionStream for FileStream {
+    fn schema(&self) -> &SchemaRef {
+        &self.reader.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let again = {
+            let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *begun, true)
+        };
+        let effects = if again {
+            None
+        } else {
+            let rejections = self.reader.rejections.lock();
+            rejections.unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        let mut stream =
+            RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.reader.schema), WAITING_ROWS);
+        let rows = stream.tx();
+        let reader = Arc::clone(&self.reader);
+        let files = self.files.clone();
+        stream.spawn_blocking(move || {
+            let mut emit = |batch| rows.blocking_send(Ok(batch)).is_ok();
+            for index in files {
+                if let Err(error) = reader.read_file(index, effects.as_ref(), &mut emit) {
+                    let message = error.to_string();
+                    reader.lock().error.get_or_insert(error);
+                    return Err(DataFusionError::Execution(message));
+                }
+            }
+            Ok(())
+        });
+        stream.build()
+    }
+}
+
+/// Hashes what passes through: a file's identity costs no second reading.
+struct Hashing<'a> {
+    source: File,
+    hasher: &'a mut blake3::Hasher,
+}
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.hasher.update(buffer.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
+fn reader_column(declared: &lake_plugin::ColumnDeclaration) -> Column {
+    use lake_reader::ColumnType as Read;
+    let data_type = match declared.column_type {
+        ColumnType::Text => Read::Text,
+        ColumnType::Boolean => Read::Boolean,
+        ColumnType::Int32 => Read::Int32,
+        ColumnType::Int64 => Read::Int64,
+        ColumnType::Float64 => Read::Float64,
+        ColumnType::Decimal { precision, scale } => Read::Decimal { precision, scale },
+        ColumnType::Date => Read::Date,
+        ColumnType::Timestamp => Read::Timestamp,
+    };
+    let column = Column::new(&declared.name, data_type);
+    if declared.required { column.required() } else { column }
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}

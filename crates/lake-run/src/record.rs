@@ -1,0 +1,313 @@
+//! What a run leaves behind: the seal, and the rows of `_lake/runs` and `_lake/files`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::json::ReaderBuilder;
+use lake_delta::{Counts, TableSpec};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, RunError};
+
+/// The seal format that this version writes and reads.
+pub(crate) const SEAL_FORMAT: u32 = 1;
+
+/// The table of loaded files, below the pipeline's root.
+pub(crate) const FILES: &str = "_lake/files";
+/// The table of runs, below the pipeline's root.
+pub(crate) const RUNS: &str = "_lake/runs";
+
+/// The decision that a run happens: everything that applying it needs.
+///
+/// It is one object, `_lake/log/<run>.json`, put where absent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Seal {
+    pub(crate) format: u32,
+    pub(crate) run: i64,
+    /// Which attempt at this number it is: tells our seal from another's.
+    pub(crate) attempt: String,
+    pub(crate) pipeline: String,
+    /// Milliseconds since 1970.
+    pub(crate) sealed_at: i64,
+    /// The row of `_lake/runs`, but for the versions that applying yields.
+    pub(crate) record: RunRecord,
+    /// The tables in the order in which they are applied.
+    pub(crate) tables: Vec<SealedTable>,
+}
+
+/// One table of a seal: its commit, by reference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SealedTable {
+    pub(crate) name: String,
+    pub(crate) table_id: String,
+    pub(crate) base: i64,
+    pub(crate) base_digest: String,
+    /// The object with the commit's bytes, relative to the pipeline's root.
+    pub(crate) actions: String,
+    /// SHA-256 of that object.
+    pub(crate) sha256: String,
+}
+
+/// One row of `_lake/runs`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The run's number, from 1, without gaps.
+    pub run: i64,
+    /// What kind of run: `load`.
+    pub kind: String,
+    /// How it ended: `done`.
+    pub status: String,
+    /// The transform that computed it.
+    pub transform: TransformRecord,
+    /// When it began, in microseconds since 1970, UTC.
+    pub started_at: i64,
+    /// When it was sealed, in microseconds since 1970, UTC.
+    pub sealed_at: i64,
+    /// From its beginning to its seal.
+    pub seconds: f64,
+    /// The largest amount of memory that the process held, in bytes.
+    pub peak_memory_bytes: i64,
+    /// The host it ran on.
+    pub host: String,
+    /// What each input had, in the order of their names.
+    pub inputs: Vec<InputRecord>,
+    /// What became of each table, in the order of the declaration.
+    pub tables: Vec<TableRecord>,
+    /// How long each stage took.
+    pub stages: Vec<StageRecord>,
+}
+
+/// Which code computed a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransformRecord {
+    /// The transform's name.
+    pub name: String,
+    /// Its version, as its crate says.
+    pub version: String,
+    /// SHA-256 of the library that was loaded.
+    pub digest: String,
+}
+
+/// What a run read of one input.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRecord {
+    /// The input.
+    pub name: String,
+    /// How many files.
+    pub files: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// How many records.
+    pub rows: u64,
+    /// How many of them were accepted.
+    pub accepted: u64,
+    /// How many were rejected.
+    pub rejected: u64,
+    /// How many accepted rows failed a check that only warns.
+    pub warned: u64,
+}
+
+/// What a run did to one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRecord {
+    /// The table, as `zone/name`.
+    pub name: String,
+    /// Its Delta version after the run.
+    pub version: i64,
+    /// What became of the rows.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Accepted rows that the table's SQL left out.
+    pub filtered: u64,
+    /// How many rows the table has after the run.
+    pub rows: u64,
+    /// How it was computed: `merge`, `append`, `groups` (only what was
+    /// touched), `full`, or `unchanged`.
+    pub how: String,
+}
+
+/// How long one stage took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// The stage.
+    pub stage: String,
+    /// Its duration.
+    pub seconds: f64,
+}
+
+/// One row of `_lake/files`: a file that a run loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileRecord {
+    pub(crate) input: String,
+    /// Where it was: an absolute path or a URL.
+    pub(crate) path: String,
+    pub(crate) size: i64,
+    /// Microseconds since 1970, UTC.
+    pub(crate) modified: i64,
+    /// BLAKE3 of its bytes.
+    pub(crate) hash: String,
+    pub(crate) run: i64,
+    pub(crate) rows: i64,
+    pub(crate) accepted: i64,
+    pub(crate) rejected: i64,
+    /// The header line, which a replay of single rows needs.
+    pub(crate) header: String,
+}
+
+/// `timestamp` of the Delta protocol.
+pub(crate) fn utc() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+fn field(name: &str, data_type: DataType) -> Field {
+    Field::new(name, data_type, true)
+}
+
+fn list_of(fields: Vec<Field>) -> DataType {
+    DataType::List(Arc::new(field("element", DataType::Struct(Fields::from(fields)))))
+}
+
+pub(crate) fn files_spec() -> TableSpec {
+    use DataType::{Int64, Utf8};
+    let fields = vec![
+        field("input", Utf8),
+        field("path", Utf8),
+        field("size", Int64),
+        field("modified", utc()),
+        field("hash", Utf8),
+        field("run", Int64),
+        field("rows", Int64),
+        field("accepted", Int64),
+        field("rejected", Int64),
+        field("header", Utf8),
+    ];
+    spec(FILES, fields)
+}
+
+pub(crate) fn runs_spec() -> TableSpec {
+    use DataType::{Float64, Int64, Utf8};
+    let counts = ["inserted", "updated", "unchanged", "superseded", "deleted", "filtered", "rows"];
+    let mut tables = vec![field("name", Utf8), field("version", Int64)];
+    tables.extend(counts.map(|name| field(name, Int64)));
+    tables.push(field("how", Utf8));
+    let mut inputs = vec![field("name", Utf8)];
+    let figures = ["files", "bytes", "rows", "accepted", "rejected", "warned"];
+    inputs.extend(figures.map(|name| field(name, Int64)));
+    let transform = ["name", "version", "digest"].map(|name| field(name, Utf8));
+    let fields = vec![
+        field("run", Int64),
+        field("kind", Utf8),
+        field("status", Utf8),
+        field("transform", DataType::Struct(Fields::from(transform.to_vec()))),
+        field("started_at", utc()),
+        field("sealed_at", utc()),
+        field("seconds", Float64),
+        field("peak_memory_bytes", Int64),
+        field("host", Utf8),
+        field("inputs", list_of(inputs)),
+        field("tables", list_of(tables)),
+        field("stages", list_of(vec![field("stage", Utf8), field("seconds", Float64)])),
+    ];
+    spec(RUNS, fields)
+}
+
+/// The rejection table of one input.
+pub(crate) fn rejection_spec(input: &str) -> TableSpec {
+    use DataType::{Int64, Utf8};
+    let fields = vec![
+        field("row_id", Utf8),
+        field("input", Utf8),
+        field("file", Utf8),
+        field("line", Int64),
+        field("byte_offset", Int64),
+        field("raw", Utf8),
+        field("reasons", list_of(reason_fields())),
+        field("received_at", utc()),
+        field("run", Int64),
+        field("transform_version", Utf8),
+        field("resolved_run", Int64),
+    ];
+    spec(&format!("rejection/{input}"), fields)
+}
+
+pub(crate) fn reason_fields() -> Vec<Field> {
+    ["check", "column", "value", "message"]
+        .map(|name| field(name, DataType::Utf8))
+        .to_vec()
+}
+
+fn spec(name: &str, fields: Vec<Field>) -> TableSpec {
+    TableSpec {
+        name: name.to_owned(),
+        schema: Arc::new(Schema::new(fields)),
+        partition_by: Vec::new(),
+    }
+}
+
+/// Records as a batch of a table's schema.
+pub(crate) fn to_batch<T: Serialize>(schema: &SchemaRef, records: &[T]) -> Result<RecordBatch> {
+    let failed = |e: arrow::error::ArrowError| RunError::State {
+        path: "_lake".to_owned(),
+        message: e.to_string(),
+    };
+    let mut decoder = ReaderBuilder::new(Arc::clone(schema))
+        .with_batch_size(records.len().max(1))
+        .build_decoder()
+        .map_err(failed)?;
+    decoder.serialize(records).map_err(failed)?;
+    let batch = decoder.flush().map_err(failed)?;
+    Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(schema))))
+}
+
+/// What a run did, for people and programs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Where its tables are.
+    pub root: String,
+    /// Notices that stop nothing: empty files, undeclared columns, and the like.
+    pub warnings: Vec<String>,
+    /// The most frequent reasons of rejection, per input: check, column, how often.
+    pub reasons: BTreeMap<String, Vec<ReasonCount>>,
+}
+
+/// How often one reason rejected a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReasonCount {
+    /// The check that failed.
+    pub check: String,
+    /// The column it looked at; empty where it looked at the whole row.
+    pub column: String,
+    /// How many rows.
+    pub rows: u64,
+}
+
+impl ReasonCount {
+    /// The reason as summaries name it: the check, and its column where it has one.
+    pub fn label(&self) -> String {
+        if self.column.is_empty() || self.check.contains(&self.column) {
+            self.check.clone()
+        } else {
+            format!("{} {}", self.column, self.check)
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// No file is pending: nothing was written.
+    NothingToDo {
+        /// The last run that published; 0 if there was none.
+        last_run: i64,
+        /// How many files are loaded already.
+        loaded_files: u64,
+    },
+    /// A run was published.
+    Published(Box<RunRecord>),
+}

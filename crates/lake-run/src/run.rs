@@ -1,0 +1,453 @@
+//! The story of a run, in the order of its stages.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use lake_delta::{Attempt, Prepared, Root};
+use lake_pipeline::Pipeline;
+use lake_plugin::Declaration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::apply;
+use crate::audit;
+use crate::check::{Checks, ReasonCounts, input_schema};
+use crate::discover::{Discovered, discover};
+use crate::error::{Result, RunError};
+use crate::memory;
+use crate::prepare::{Arriving, Change, Preparing};
+use crate::read::InputReader;
+use crate::record::{
+    FILES, FileRecord, InputRecord, Outcome, Report, RunRecord, StageRecord, TableRecord,
+    files_spec, rejection_spec, to_batch,
+};
+use crate::seal;
+use crate::shape::{self, RunColumns};
+use crate::state::State;
+use crate::transform::{self, Profile, Transform};
+
+/// What a command needs to know besides the pipeline file.
+#[derive(Clone)]
+pub struct Settings {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// Its file, for messages.
+    pub file: PathBuf,
+    /// Where built transforms are kept between runs.
+    pub cache: PathBuf,
+    /// How transforms are built.
+    pub profile: Profile,
+    /// What time it is.
+    pub clock: fn() -> DateTime<Utc>,
+    /// The name of this host, for the record.
+    pub host: String,
+    /// How many threads a run keeps busy.
+    pub threads: usize,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("pipeline", &self.pipeline)
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    fn limit(&self) -> u64 {
+        self.pipeline.limits.memory.unwrap_or_else(memory::default_limit)
+    }
+
+    /// A query engine that stays within the limit and spills beyond it.
+    pub(crate) fn session(&self) -> Result<SessionContext> {
+        let share = memory::engine_share(self.limit(), self.threads);
+        const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(5).unwrap();
+        let pool = TrackConsumersPool::new(FairSpillPool::new(share), NAMED_CONSUMERS);
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc();
+        let runtime = runtime.map_err(|e| RunError::sql("the query engine", &e))?;
+        let mut config = SessionConfig::new().with_target_partitions(self.threads.max(1));
+        config.options_mut().execution.time_zone = Some("UTC".into());
+        Ok(SessionContext::new_with_config_rt(config, runtime))
+    }
+
+    pub(crate) fn root(&self) -> Result<Root> {
+        Ok(Root::open(&self.pipeline.root)?)
+    }
+
+    fn wrong(&self, message: String) -> RunError {
+        RunError::Pipeline { file: self.file.clone(), message }
+    }
+}
+
+/// Runs a pipeline: loads what is pending, or says that nothing is.
+///
+/// # Errors
+/// Whatever keeps the run from being published; nothing of it is seen then.
+pub async fn run(settings: &Settings) -> Result<Report> {
+    let mut stages = Stages::new(settings.clock);
+    let root = settings.root()?;
+    let state = State::open(&root, &settings.pipeline.name).await?;
+    let transform = transform::load(&settings.pipeline.transform, &settings.cache, settings.profile)?;
+    check_inputs(settings, transform.plugin.declaration())?;
+    stages.end("open");
+
+    let found = discover(&settings.pipeline, &state).await?;
+    stages.end("discover");
+    if found.is_empty() {
+        return Ok(Report {
+            outcome: Outcome::NothingToDo {
+                last_run: state.finished,
+                loaded_files: found.loaded,
+            },
+            pipeline: state.pipeline.clone(),
+            root: state.root.display(),
+            warnings: found.warnings,
+            reasons: BTreeMap::new(),
+        });
+    }
+    let load = Load::new(settings, &state, &transform)?;
+    let published = load.load(found, stages).await;
+    published.map_err(|error| match error {
+        RunError::Table(error) => {
+            RunError::of_table(error, &state.root.display(), settings.limit())
+        }
+        other => other,
+    })
+}
+
+/// Checks everything that can be checked without reading a file: the
+/// transform builds, loads, declares sense, and its SQL plans.
+///
+/// # Errors
+/// What a run would fail with before it reads.
+pub async fn validate(settings: &Settings) -> Result<Declaration> {
+    let transform = transform::load(&settings.pipeline.transform, &settings.cache, settings.profile)?;
+    let declaration = transform.plugin.declaration().clone();
+    check_inputs(settings, &declaration)?;
+    let state = State {
+        root: settings.root()?.child(&settings.pipeline.name),
+        pipeline: settings.pipeline.name.clone(),
+        finished: 0,
+    };
+    let load = Load::new(settings, &state, &transform)?;
+    let readers = load.readers(&Discovered::default())?;
+    load.register(&readers.iter().map(|(reader, _)| Arc::clone(reader)).collect::<Vec<_>>())?;
+    load.preparing().plan_all().await?;
+    Ok(declaration)
+}
+
+/// The pipeline file and the transform name the same inputs.
+fn check_inputs(settings: &Settings, declaration: &Declaration) -> Result<()> {
+    let given = &settings.pipeline.inputs;
+    let transform = &settings.pipeline.transform.name;
+    for input in &declaration.inputs {
+        if !given.contains_key(&input.name) {
+            return Err(settings.wrong(format!(
+                "the transform {transform} reads the input {0}, which has no path; add inputs.{0}.path",
+                input.name
+            )));
+        }
+    }
+    for name in given.keys() {
+        if !declaration.inputs.iter().any(|input| input.name == *name) {
+            let known: Vec<&str> = declaration.inputs.iter().map(|i| i.name.as_str()).collect();
+            return Err(settings.wrong(format!(
+                "the transform {transform} has no input {name}; it reads {}",
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// One attempt at loading what is pending.
+struct Load<'a> {
+    settings: &'a Settings,
+    state: &'a State,
+    transform: &'a Transform,
+    attempt: Attempt,
+    columns: RunColumns,
+}
+
+type Reader = (Arc<InputReader>, mpsc::Receiver<arrow::array::RecordBatch>);
+
+impl<'a> Load<'a> {
+    fn new(settings: &'a Settings, state: &'a State, transform: &'a Transform) -> Result<Self> {
+        let session = settings.session()?;
+        state.root.register(&session.runtime_env());
+        shape::register_functions(&session, &transform.plugin);
+        shape::register_zones(&session).map_err(|e| RunError::sql("the query engine", &e))?;
+        Ok(Self {
+            settings,
+            state,
+            transform,
+            attempt: Attempt {
+                root: state.root.clone(),
+                pipeline: state.pipeline.clone(),
+                id: uuid::Uuid::new_v4().to_string(),
+                session,
+            },
+            columns: RunColumns {
+                loaded_at: (settings.clock)().timestamp_micros(),
+                run: state.finished + 1,
+            },
+        })
+    }
+
+    async fn load(&self, found: Discovered, mut stages: Stages) -> Result<Report> {
+        let readers = self.readers(&found)?;
+        let (readers, rejections): (Vec<_>, Vec<_>) = readers.into_iter().unzip();
+        self.register(&readers)?;
+        let preparing = self.preparing();
+        preparing.plan_all().await?;
+        stages.end("plan");
+
+        // Rejected rows are written while accepted ones are still being read.
+        let mut writing = JoinSet::new();
+        for (reader, rows) in readers.iter().zip(rejections) {
+            let spec = rejection_spec(reader.name());
+            let base = self.state.table(&spec.name).await?;
+            let plan = Arriving::plan(&self.attempt.session, &spec, rows).await?;
+            let attempt = self.attempt.clone();
+            writing.spawn(async move { attempt.append(&spec, base, plan).await });
+        }
+        let standard = preparing.standard().await;
+        readers.iter().for_each(|reader| reader.close());
+        let mut rejected = Vec::new();
+        while let Some(done) = writing.join_next().await {
+            rejected.push(done);
+        }
+        let found = Found::gather(&readers, found)?;
+        let mut changes = standard?;
+        let mut rejections: Vec<Prepared> = Vec::new();
+        for done in rejected {
+            let joined = done.map_err(|e| RunError::State {
+                path: "rejection".to_owned(),
+                message: e.to_string(),
+            })?;
+            rejections.push(joined?);
+        }
+        rejections.sort_by(|a, b| a.name().cmp(b.name()));
+        stages.end("standard");
+
+        preparing.consumption(&mut changes).await?;
+        stages.end("consumption");
+
+        if let Some(why) = audit::audit(&self.settings.pipeline.limits, &found.inputs) {
+            return Err(self.stop(&why, &rejections, found.reasons).await?);
+        }
+        let files = self.prepare_files(&found.files).await?;
+        stages.end("audit");
+
+        let record = self.record(&found, &changes, &rejections, &stages)?;
+        let mut prepared = vec![files];
+        prepared.extend(rejections);
+        prepared.extend(changes.into_iter().map(|change| change.prepared));
+        let sealed = seal::seal(self.state, &self.attempt.id, record, &prepared).await?;
+        stages.end("seal");
+        let mut record = apply::apply(&self.state.root, &sealed).await?;
+        stages.end("apply");
+        record.seconds = stages.total();
+        record.stages = stages.done;
+        record.peak_memory_bytes = memory::peak() as i64;
+        Ok(Report {
+            outcome: Outcome::Published(Box::new(record)),
+            pipeline: self.state.pipeline.clone(),
+            root: self.state.root.display(),
+            warnings: found.warnings,
+            reasons: found.reasons.into_iter().map(|(name, counts)| (name, counts.sorted())).collect(),
+        })
+    }
+
+    fn preparing(&self) -> Preparing<'_> {
+        let declaration = self.transform.plugin.declaration();
+        Preparing {
+            state: self.state,
+            attempt: &self.attempt,
+            tables: &declaration.tables,
+            inputs: declaration.inputs.iter().map(|input| input.name.clone()).collect(),
+            columns: self.columns,
+        }
+    }
+
+    fn readers(&self, found: &Discovered) -> Result<Vec<Reader>> {
+        let declaration = self.transform.plugin.declaration();
+        let readers = declaration.inputs.iter().map(|input| {
+            let schema = input_schema(input);
+            let checks = Checks::new(&self.attempt.session, input, &schema)?;
+            let files = found.pending.get(&input.name).cloned().unwrap_or_default();
+            let origin = (self.columns.run, self.transform.record.version.clone());
+            Ok(InputReader::new(input, checks, schema, files, origin))
+        });
+        readers.collect()
+    }
+
+    fn register(&self, readers: &[Arc<InputReader>]) -> Result<()> {
+        for reader in readers {
+            let table = Arc::new(reader.table(self.settings.threads)?);
+            let registered = self.attempt.session.register_table(reader.name(), table);
+            registered.map_err(|e| RunError::sql(reader.name(), &e))?;
+        }
+        Ok(())
+    }
+
+    async fn prepare_files(&self, files: &[FileRecord]) -> Result<Prepared> {
+        let spec = files_spec();
+        let batch = to_batch(&spec.schema, files)?;
+        let failed = |e| RunError::sql(FILES, &e);
+        let rows = self.attempt.session.read_batch(batch).map_err(failed)?;
+        let plan = rows.create_physical_plan().await.map_err(failed)?;
+        let base = self.state.table(FILES).await?;
+        Ok(self.attempt.append(&spec, base, plan).await?)
+    }
+
+    async fn stop(
+        &self,
+        why: &str,
+        rejections: &[Prepared],
+        reasons: BTreeMap<String, ReasonCounts>,
+    ) -> Result<RunError> {
+        let mut counts = ReasonCounts::default();
+        reasons.into_values().for_each(|more| counts.add(more));
+        let counts = counts.sorted();
+        let place = audit::keep_stopped(self.state, &self.attempt.id, why, rejections, &counts).await?;
+        let top: Vec<String> = counts
+            .iter()
+            .take(3)
+            .map(|count| format!("{} × {}", count.rows, count.label()))
+            .collect();
+        Ok(RunError::Stopped {
+            message: format!(
+                "{why} (mostly {}); nothing was published; the rejected rows are in {place}",
+                top.join(", ")
+            ),
+        })
+    }
+
+    fn record(
+        &self,
+        found: &Found,
+        changes: &[Change],
+        rejections: &[Prepared],
+        stages: &Stages,
+    ) -> Result<RunRecord> {
+        let mut tables = Vec::new();
+        for change in changes {
+            let how = if change.prepared.is_unchanged() { "unchanged" } else { change.how };
+            let filtered = audit::filtered(change, &found.inputs)?;
+            tables.push(table_record(&change.prepared, how, filtered));
+        }
+        tables.extend(rejections.iter().map(|change| table_record(change, "append", 0)));
+        Ok(RunRecord {
+            run: self.columns.run,
+            kind: "load".to_owned(),
+            status: "done".to_owned(),
+            transform: self.transform.record.clone(),
+            started_at: stages.started.timestamp_micros(),
+            sealed_at: (self.settings.clock)().timestamp_micros(),
+            seconds: stages.total(),
+            peak_memory_bytes: memory::peak() as i64,
+            host: self.settings.host.clone(),
+            inputs: found.inputs.clone(),
+            tables,
+            stages: stages.done.clone(),
+        })
+    }
+}
+
+fn table_record(change: &Prepared, how: &str, filtered: u64) -> TableRecord {
+    let version = if change.is_unchanged() { change.next_version() - 1 } else { change.next_version() };
+    TableRecord {
+        name: change.name().to_owned(),
+        version,
+        counts: change.counts,
+        filtered,
+        rows: change.rows(),
+        how: how.to_owned(),
+    }
+}
+
+/// What reading has found, over all inputs.
+struct Found {
+    files: Vec<FileRecord>,
+    inputs: Vec<InputRecord>,
+    reasons: BTreeMap<String, ReasonCounts>,
+    warnings: Vec<String>,
+}
+
+impl Found {
+    /// # Errors
+    /// The first error of a reader: whatever failed behind it failed because of it.
+    fn gather(readers: &[Arc<InputReader>], discovered: Discovered) -> Result<Self> {
+        let mut found = Self {
+            files: Vec::new(),
+            inputs: Vec::new(),
+            reasons: BTreeMap::new(),
+            warnings: discovered.warnings,
+        };
+        for reader in readers {
+            let complete = reader.is_complete();
+            let yielded = reader.yielded();
+            if let Some(error) = yielded.error {
+                return Err(error);
+            }
+            if !complete {
+                return Err(RunError::Input {
+                    place: format!("input {}", reader.name()),
+                    message: "its files were not read to their end, because no table of the transform \
+                              asked for all of its rows; select from it in a standard table"
+                        .to_owned(),
+                });
+            }
+            let sum = |pick: fn(&FileRecord) -> i64| yielded.files.iter().map(pick).sum::<i64>() as u64;
+            found.inputs.push(InputRecord {
+                name: reader.name().to_owned(),
+                files: yielded.files.len() as u64,
+                bytes: sum(|file| file.size),
+                rows: sum(|file| file.rows),
+                accepted: sum(|file| file.accepted),
+                rejected: sum(|file| file.rejected),
+                warned: yielded.warned,
+            });
+            found.files.extend(yielded.files);
+            found.reasons.insert(reader.name().to_owned(), yielded.reasons);
+            found.warnings.extend(yielded.warnings);
+        }
+        found.files.sort_by(|a, b| (&a.input, &a.path).cmp(&(&b.input, &b.path)));
+        Ok(found)
+    }
+}
+
+/// How long the stages take.
+struct Stages {
+    started: DateTime<Utc>,
+    begun: Instant,
+    last: Instant,
+    done: Vec<StageRecord>,
+}
+
+impl Stages {
+    fn new(clock: fn() -> DateTime<Utc>) -> Self {
+        let now = Instant::now();
+        Self { started: clock(), begun: now, last: now, done: Vec::new() }
+    }
+
+    fn end(&mut self, stage: &str) {
+        let now = Instant::now();
+        let seconds = (now - self.last).as_secs_f64();
+        tracing::debug!(stage, seconds, "stage done");
+        self.done.push(StageRecord { stage: stage.to_owned(), seconds });
+        self.last = now;
+    }
+
+    fn total(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64()
+    }
+}

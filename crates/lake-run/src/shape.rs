@@ -1,0 +1,345 @@
+//! Shape: the transform's SQL over this run's rows and over the tables as prepared.
+//!
+//! The SQL of a standard table says nothing of the system columns; they are
+//! carried through its plan beside the columns that it selects.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Column, DFSchema};
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, Projection, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, SubqueryAlias, Volatility, cast, col, lit,
+};
+use datafusion::prelude::SessionContext;
+use datafusion::scalar::ScalarValue;
+use lake_delta::TableSpec;
+use lake_plugin::{Declaration, Plugin, TableDeclaration, Zone};
+
+use crate::error::{Result, RunError};
+
+/// The columns that say where a row of an input comes from.
+const CARRIED: [&str; 3] = ["received_at", "_file", "_line"];
+
+/// What is the same for every row of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunColumns {
+    /// Microseconds since 1970, UTC.
+    pub(crate) loaded_at: i64,
+    pub(crate) run: i64,
+}
+
+/// A table's SQL as a plan that yields exactly the table's columns.
+#[derive(Debug, Clone)]
+pub(crate) struct Shaped {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) spec: TableSpec,
+}
+
+/// The name of a table: `zone/name`.
+pub(crate) fn table_name(table: &TableDeclaration) -> String {
+    format!("{}/{}", table.zone, table.name)
+}
+
+/// Plans the SQL of a standard table over an input's rows.
+pub(crate) async fn standard(
+    session: &SessionContext,
+    table: &TableDeclaration,
+    inputs: &[String],
+    columns: RunColumns,
+) -> Result<Shaped> {
+    let plan = sql(session, table).await?;
+    let failed = |e: DataFusionError| RunError::sql(table_name(table), &e);
+    let selected: Vec<String> = names(&plan);
+    let plan = carry(plan, inputs).map_err(failed)?;
+    let loaded = lit(ScalarValue::TimestampMicrosecond(Some(columns.loaded_at), Some("UTC".into())));
+    let last = vec![
+        loaded.alias("_loaded_at"),
+        lit(columns.run).alias("_run"),
+    ];
+    let mut output: Vec<String> = selected.into_iter().filter(|n| !CARRIED.contains(&n.as_str())).collect();
+    output.extend(CARRIED.map(str::to_owned));
+    finish(table, plan, &output, last)
+}
+
+/// Plans the SQL of a consumption table over tables.
+pub(crate) async fn consumption(
+    session: &SessionContext,
+    table: &TableDeclaration,
+    columns: RunColumns,
+) -> Result<Shaped> {
+    let plan = sql(session, table).await?;
+    let output = names(&plan);
+    let last = vec![lit(columns.run).alias("_run")];
+    finish(table, plan, &output, last)
+}
+
+async fn sql(session: &SessionContext, table: &TableDeclaration) -> Result<LogicalPlan> {
+    let failed = |e: DataFusionError| RunError::sql(table_name(table), &e);
+    let plan = session.state().create_logical_plan(&table.sql).await.map_err(failed)?;
+    if !matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_) | LogicalPlan::Copy(_)) {
+        return Ok(plan);
+    }
+    Err(RunError::Sql {
+        place: table_name(table),
+        message: "the SQL of a table is one query: SELECT, or WITH … SELECT".to_owned(),
+    })
+}
+
+fn names(plan: &LogicalPlan) -> Vec<String> {
+    plan.schema().fields().iter().map(|field| field.name().clone()).collect()
+}
+
+/// Casts every column to what tables hold, and checks that the declared keys are there.
+fn finish(
+    table: &TableDeclaration,
+    plan: LogicalPlan,
+    output: &[String],
+    last: Vec<Expr>,
+) -> Result<Shaped> {
+    let name = table_name(table);
+    let wrong = |message: String| RunError::Sql {
+        place: name.clone(),
+        message,
+    };
+    let failed = |e: DataFusionError| RunError::sql(&name, &e);
+    for (what, columns) in [
+        ("key", &table.key),
+        ("refresh_by", &table.refresh_by),
+        ("partition_by", &table.partition_by),
+    ] {
+        if let Some(missing) = columns.iter().find(|column| !output.contains(column)) {
+            return Err(wrong(format!(
+                "{what} names {missing}, which its SQL does not select; it selects {}",
+                output.join(", ")
+            )));
+        }
+    }
+    let mut exprs = Vec::new();
+    let mut fields = Vec::new();
+    for column in output {
+        let (qualifier, field) = plan.schema().qualified_field_with_unqualified_name(column).map_err(failed)?;
+        let stored = stored_type(field.data_type()).ok_or_else(|| {
+            wrong(format!(
+                "column {column} is {}, which a Delta table cannot hold; cast it in the SQL",
+                field.data_type()
+            ))
+        })?;
+        let expr = Expr::Column(Column::new(qualifier.cloned(), column));
+        // The file name stays a dictionary until it is written: it repeats for every row.
+        let expr = if *field.data_type() == stored || column == "_file" {
+            expr
+        } else {
+            cast(expr, stored.clone())
+        };
+        exprs.push(expr.alias(column));
+        fields.push(Field::new(column, stored, true));
+    }
+    for expr in last {
+        let (_, field) = datafusion::logical_expr::ExprSchemable::to_field(&expr, plan.schema().as_ref()).map_err(failed)?;
+        fields.push(field.as_ref().clone().with_nullable(true));
+        exprs.push(expr);
+    }
+    let plan = LogicalPlanBuilder::from(plan).project(exprs).map_err(failed)?;
+    Ok(Shaped {
+        plan: plan.build().map_err(failed)?,
+        spec: TableSpec {
+            name,
+            schema: Arc::new(Schema::new(fields)),
+            partition_by: table.partition_by.clone(),
+        },
+    })
+}
+
+/// The type that a Delta table holds a value as; timestamps are UTC microseconds.
+fn stored_type(data_type: &DataType) -> Option<DataType> {
+    Some(match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => DataType::Binary,
+        DataType::Dictionary(_, value) => stored_type(value)?,
+        DataType::Timestamp(_, _) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        DataType::UInt8 => DataType::Int16,
+        DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 | DataType::UInt64 => DataType::Int64,
+        DataType::Date64 => DataType::Date32,
+        DataType::Boolean
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Float32
+        | DataType::Float64
+        | DataType::Decimal128(_, _)
+        | DataType::Date32 => data_type.clone(),
+        _ => return None,
+    })
+}
+
+/// Adds the system columns of the driving input to what a plan yields.
+fn carry(plan: LogicalPlan, inputs: &[String]) -> DataFusionResult<LogicalPlan> {
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            if inputs.iter().any(|input| input == scan.table_name.table()) {
+                return Ok(LogicalPlan::TableScan(scan));
+            }
+            Err(DataFusionError::Plan(format!(
+                "it reads {}, which is not an input; a standard table selects from one input ({})",
+                scan.table_name,
+                inputs.join(", ")
+            )))
+        }
+        LogicalPlan::Projection(projection) => {
+            let inner = carry(Arc::unwrap_or_clone(projection.input), inputs)?;
+            let mut exprs = projection.expr;
+            for name in CARRIED {
+                let chosen = exprs.iter().any(|expr| expr.schema_name().to_string() == name || expr.qualified_name().1 == name);
+                if !chosen {
+                    exprs.push(carried(inner.schema(), name)?);
+                }
+            }
+            Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(inner))?))
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            let inner = carry(Arc::unwrap_or_clone(alias.input), inputs)?;
+            let alias = SubqueryAlias::try_new(Arc::new(inner), alias.alias)?;
+            Ok(LogicalPlan::SubqueryAlias(alias))
+        }
+        LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_) => {
+            let exprs = plan.expressions();
+            let inner = plan.inputs().into_iter().cloned();
+            let inner = inner.map(|input| carry(input, inputs)).collect::<DataFusionResult<_>>()?;
+            plan.with_new_exprs(exprs, inner)
+        }
+        other => Err(DataFusionError::Plan(format!(
+            "a standard table keeps the origin of every row, which {} cannot pass on; \
+             select rows here, and compute over them in a consumption table",
+            node_name(&other)
+        ))),
+    }
+}
+
+fn carried(schema: &DFSchema, name: &str) -> DataFusionResult<Expr> {
+    let (qualifier, _) = schema.qualified_field_with_unqualified_name(name)?;
+    Ok(match qualifier {
+        Some(_) => Expr::Column(Column::new(qualifier.cloned(), name)),
+        None => col(name),
+    })
+}
+
+fn node_name(plan: &LogicalPlan) -> &'static str {
+    match plan {
+        LogicalPlan::Aggregate(_) => "GROUP BY or an aggregate",
+        LogicalPlan::Join(_) => "a join",
+        LogicalPlan::Union(_) => "UNION",
+        LogicalPlan::Distinct(_) => "DISTINCT",
+        LogicalPlan::Limit(_) => "LIMIT",
+        LogicalPlan::Unnest(_) => "UNNEST",
+        _ => "this SQL",
+    }
+}
+
+/// The tables that a plan reads, as `schema.table`.
+pub(crate) fn sources(plan: &LogicalPlan) -> Vec<String> {
+    let mut found = Vec::new();
+    // The visitor never fails.
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let name = match scan.table_name.schema() {
+                Some(zone) => format!("{zone}/{}", scan.table_name.table()),
+                None => scan.table_name.table().to_owned(),
+            };
+            if !found.contains(&name) {
+                found.push(name);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}
+
+/// Makes the transform's functions callable from SQL.
+pub(crate) fn register_functions(session: &SessionContext, plugin: &Plugin) {
+    let declaration: &Declaration = plugin.declaration();
+    for (index, function) in declaration.functions.iter().enumerate() {
+        let arguments = function.arguments.iter().map(|t| t.to_arrow()).collect();
+        let volatility = match function.volatility {
+            lake_plugin::Volatility::Immutable => Volatility::Immutable,
+            lake_plugin::Volatility::Stable => Volatility::Stable,
+            lake_plugin::Volatility::Volatile => Volatility::Volatile,
+        };
+        session.register_udf(ScalarUDF::new_from_impl(TransformFunction {
+            plugin: plugin.clone(),
+            index,
+            name: function.name.clone(),
+            returns: function.returns.to_arrow(),
+            signature: Signature::exact(arguments, volatility),
+        }));
+    }
+}
+
+/// The schemas of the zones, which SQL names as in `standard.readings`.
+pub(crate) fn register_zones(session: &SessionContext) -> DataFusionResult<()> {
+    use datafusion::catalog::MemorySchemaProvider;
+    let catalog = session.catalog("datafusion").ok_or_else(|| {
+        DataFusionError::Internal("the session has no default catalog".to_owned())
+    })?;
+    for zone in [Zone::Standard.name(), Zone::Consumption.name(), "rejection"] {
+        catalog.register_schema(zone, Arc::new(MemorySchemaProvider::new()))?;
+    }
+    Ok(())
+}
+
+/// A function of a transform, called through its library.
+#[derive(Debug)]
+struct TransformFunction {
+    plugin: Plugin,
+    index: usize,
+    name: String,
+    returns: DataType,
+    signature: Signature,
+}
+
+impl PartialEq for TransformFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.index == other.index && self.signature == other.signature
+    }
+}
+
+impl Eq for TransformFunction {}
+
+impl Hash for TransformFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.index.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for TransformFunction {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> DataFusionResult<DataType> {
+        Ok(self.returns.clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
+        let rows = args.number_rows;
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        // Values that are all constant come as arrays of one row.
+        let rows = arrays.first().map_or(rows, |array| array.len());
+        let result = self.plugin.call(self.index, &arrays, rows);
+        let array = result.map_err(|e| DataFusionError::External(Box::new(e)))?;
+        if args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_))) && array.len() == 1 {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+        }
+        Ok(ColumnarValue::Array(array))
+    }
+}

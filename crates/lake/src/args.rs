@@ -1,0 +1,156 @@
+//! The command line, as clap sees it.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use lake_pipeline::Overrides;
+
+/// Turns raw files into Delta tables, with transforms that are released like software.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXIT_CODES, propagate_version = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) log: Log,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done (nothing to do, and rejected rows within limits, are done), 1 failed,
+2 wrong usage or pipeline file, 3 stopped by a check or limit and nothing published,
+4 another run was faster";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Load what is pending and publish the tables
+    Run {
+        #[command(flatten)]
+        pipeline: Pipeline,
+        #[command(flatten)]
+        common: Common,
+        /// How to say what was done
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Check a pipeline file and its transform, without reading any data
+    Validate {
+        #[command(flatten)]
+        pipeline: Pipeline,
+        #[command(flatten)]
+        common: Common,
+        /// How to say what was found
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Query the tables: standard.…, consumption.…, rejection.…, _lake.files, _lake.runs
+    Query {
+        /// The pipeline file (may be left out where pipelines/ holds exactly one), and the SQL
+        #[arg(value_names = ["PIPELINE", "SQL"], num_args = 1..=2, required = true)]
+        words: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+        /// How to print the rows
+        #[arg(long, value_enum, default_value_t)]
+        output: QueryFormat,
+    },
+    /// Print the JSON Schema of pipeline files, for editors
+    Schema,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Pipeline {
+    /// The pipeline file; may be left out where pipelines/ holds exactly one
+    #[arg(value_name = "PIPELINE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl Pipeline {
+    /// The argument as it has to be repeated in the next command.
+    pub(crate) fn shown(&self) -> String {
+        match &self.file {
+            Some(file) => format!("{} ", file.display()),
+            None => String::new(),
+        }
+    }
+}
+
+/// Settings that differ between machines.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Where the tables live [env: LAKE_ROOT]
+    #[arg(long, value_name = "DIRECTORY")]
+    root: Option<String>,
+    /// Where an input's files are [env: LAKE_INPUT_<NAME>]
+    #[arg(long, value_name = "NAME=PATH", value_parser = pair)]
+    input: Vec<(String, String)>,
+    /// Any other setting of the pipeline file, such as limits.memory=1GiB
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+}
+
+impl Common {
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides {
+            root: self.root.clone(),
+            inputs: self.input.clone(),
+            set: self.set.clone(),
+        }
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("it has the form NAME=VALUE".to_owned()),
+    }
+}
+
+/// What goes to stderr.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Log {
+    /// How log lines are written
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub(crate) log_format: Format,
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more; twice, say everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object, for programs
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueryFormat {
+    /// A table that fits the terminal
+    #[default]
+    Text,
+    /// Comma-separated values with a header
+    Csv,
+    /// A JSON array of objects
+    Json,
+}
+
+impl Command {
+    /// Whether stdout is read by a program that expects JSON in any case.
+    pub(crate) fn wants_json(&self) -> bool {
+        match self {
+            Self::Run { output, .. } | Self::Validate { output, .. } => *output == Format::Json,
+            Self::Query { output, .. } => *output == QueryFormat::Json,
+            Self::Schema | Self::Completions { .. } => false,
+        }
+    }
+}

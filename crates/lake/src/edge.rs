@@ -1,0 +1,125 @@
+//! The world outside: environment, clock, terminal, threads. Read once, here.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the edge at which settings and the clock are read"
+)]
+
+use std::env;
+use std::fs;
+use std::future::Future;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use lake_pipeline::Overrides;
+use lake_run::{Profile, Settings};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Format, Log};
+use crate::exit::Failure;
+
+/// Reads and checks the pipeline file, and adds what the machine says.
+pub(crate) fn settings(file: Option<&Path>, overrides: &Overrides) -> Result<Settings, Failure> {
+    let working_dir = env::current_dir()
+        .map_err(|e| Failure::Failed(format!("the working directory cannot be read: {e}")))?;
+    let file = match file {
+        Some(file) => working_dir.join(file),
+        None => only_pipeline(&working_dir)?,
+    };
+    let source = fs::read_to_string(&file).map_err(|e| {
+        Failure::Usage(format!("{}: the pipeline file cannot be read: {e}", file.display()))
+    })?;
+    let variable = |name: &str| env::var(name).ok();
+    let pipeline = lake_pipeline::parse(&source, &file, &working_dir, &variable, overrides)
+        .map_err(|faults| Failure::Usage(faults.to_string()))?;
+    Ok(Settings {
+        pipeline,
+        file,
+        cache: cache(),
+        profile: if cfg!(debug_assertions) { Profile::Dev } else { Profile::Release },
+        clock: chrono::Utc::now,
+        host: host(),
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+    })
+}
+
+/// The file that is meant where none is named.
+fn only_pipeline(working_dir: &Path) -> Result<PathBuf, Failure> {
+    let directory = working_dir.join("pipelines");
+    let mut found: Vec<PathBuf> = fs::read_dir(&directory)
+        .map_err(|_| Failure::Usage("name a pipeline file: there is no directory pipelines/ here".to_owned()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
+        .collect();
+    found.sort();
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::Usage("name a pipeline file: pipelines/ holds none".to_owned())),
+        several => {
+            let names: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
+            Err(Failure::Usage(format!("name a pipeline file, one of {}", names.join(", "))))
+        }
+    }
+}
+
+/// Where built transforms are kept: `LAKE_CACHE`, or the user's cache directory.
+fn cache() -> PathBuf {
+    if let Some(path) = env::var_os("LAKE_CACHE") {
+        return PathBuf::from(path);
+    }
+    let user = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")));
+    user.unwrap_or_else(env::temp_dir).join("lake")
+}
+
+fn host() -> String {
+    env::var("HOSTNAME")
+        .ok()
+        .or_else(|| fs::read_to_string("/etc/hostname").ok())
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// The columns that a table may take; `None` where nobody looks at a terminal.
+pub(crate) fn terminal_width() -> Option<usize> {
+    if let Ok(columns) = env::var("COLUMNS")
+        && let Ok(columns) = columns.parse()
+    {
+        return Some(columns);
+    }
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
+}
+
+/// Log lines go to stderr, so that stdout is the result and nothing else.
+pub(crate) fn start_logging(log: &Log) {
+    let level = match (log.quiet, log.verbose) {
+        (true, _) => "error",
+        (false, 0) => "info",
+        (false, 1) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = if log.verbose > 1 {
+        EnvFilter::new("trace")
+    } else {
+        EnvFilter::new(format!("error,lake={level},lake_run={level},lake_delta={level}"))
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match log.log_format {
+        Format::Text => lines
+            .without_time()
+            .with_target(false)
+            .with_ansi(io::stderr().is_terminal())
+            .init(),
+        Format::Json => lines.json().init(),
+    }
+}
+
+/// Runs one future to its end, on as many threads as there are cores.
+pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::Failed(format!("no threads can be started: {e}")))?;
+    Ok(runtime.block_on(future))
+}

@@ -1,0 +1,67 @@
+//! What went wrong, and the exit code that says so.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use lake_run::RunError;
+use serde_json::json;
+
+/// Why a command ends with a code other than 0.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line or the pipeline file is wrong.
+    Usage(String),
+    /// Something went wrong that is not a run's doing.
+    Failed(String),
+    /// A run, a query or a validation ended without doing its work.
+    Run(RunError),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Run(RunError::Pipeline { .. }) => 2,
+            Self::Run(RunError::Stopped { .. }) => 3,
+            Self::Run(RunError::OtherRun { .. }) => 4,
+            Self::Failed(_)
+            | Self::Run(
+                RunError::Transform { .. }
+                | RunError::Load { .. }
+                | RunError::Sql { .. }
+                | RunError::Function(_)
+                | RunError::Input { .. }
+                | RunError::State { .. }
+                | RunError::Table(_)
+                | RunError::Memory { .. }
+                | RunError::DiskFull { .. }
+                | RunError::Store { .. }
+                | RunError::Io { .. },
+            ) => 1,
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    /// The failure for programs.
+    pub(crate) fn to_json(&self) -> String {
+        let status = if self.code() == 3 { "stopped" } else { "failed" };
+        json!({ "status": status, "exit_code": self.code(), "error": self.to_string() }).to_string()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(message) | Self::Failed(message) => f.write_str(message),
+            Self::Run(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
