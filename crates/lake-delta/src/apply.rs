@@ -93,7 +93,12 @@ async fn check_base(
         };
     };
     if current.id != commit.table_id {
-        return Err(outside(commit.base, current.version, name, "another table in its place"));
+        return Err(outside(
+            commit.base,
+            current.version,
+            name,
+            "another table in its place",
+        ));
     }
     if commit.base >= 0 && commit_digest(place, name, commit.base).await? != commit.base_digest {
         return Err(outside(commit.base, commit.base, name, "another history"));
@@ -120,14 +125,21 @@ async fn put(
     let mut attempt = 1;
     loop {
         let body = Bytes::from(commit.body.clone());
-        let error = match store.put_opts(&path, body.into(), PutMode::Create.into()).await {
+        let error = match store
+            .put_opts(&path, body.into(), PutMode::Create.into())
+            .await
+        {
             Ok(_) => return Ok(Put::Ours),
             Err(error) => error,
         };
         match store.get(&path).await {
             Ok(found) => {
                 let found = found.bytes().await.map_err(failed)?;
-                return Ok(if found == commit.body { Put::Ours } else { Put::Other });
+                return Ok(if found == commit.body {
+                    Put::Ours
+                } else {
+                    Put::Other
+                });
             }
             Err(object_store::Error::NotFound { .. }) if attempt < PUT_ATTEMPTS => attempt += 1,
             Err(_) => return Err(failed(error)),
@@ -153,10 +165,19 @@ async fn between(
 ) -> Result<Between> {
     let path = commit_path(version);
     let failed = |e| Error::store(format!("{name}/{path}"), e);
-    let bytes = store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+    let bytes = store
+        .get(&path)
+        .await
+        .map_err(failed)?
+        .bytes()
+        .await
+        .map_err(failed)?;
     let mut operation = "an unnamed operation".to_owned();
     let mut changes = false;
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         let Ok(Value::Object(action)) = serde_json::from_slice::<Value>(line) else {
             changes = true;
             continue;
@@ -167,12 +188,21 @@ async fn between(
         {
             return Ok(Between::SameRun);
         }
-        if let Some(named) = action.get("commitInfo").and_then(|info| info.get("operation")) {
+        if let Some(named) = action
+            .get("commitInfo")
+            .and_then(|info| info.get("operation"))
+        {
             operation = named.as_str().unwrap_or("an unnamed operation").to_owned();
         }
-        changes |= action.keys().any(|kind| kind != "commitInfo" && kind != "txn");
+        changes |= action
+            .keys()
+            .any(|kind| kind != "commitInfo" && kind != "txn");
     }
-    Ok(if changes { Between::Change(operation) } else { Between::Harmless })
+    Ok(if changes {
+        Between::Change(operation)
+    } else {
+        Between::Harmless
+    })
 }
 
 fn outside(base: i64, version: i64, table: &str, operation: &str) -> Error {

@@ -51,9 +51,10 @@ impl Drops {
     /// For `rows` rows of a file from `start` on: true where the row stays.
     pub(crate) fn kept(&self, index: usize, start: usize, rows: usize) -> BooleanArray {
         let buffer = BooleanBuffer::collect_bool(rows, |n| {
-            !self.files.get(&index).is_some_and(|file| {
-                start + n < file.gone.len() && file.gone.get_bit(start + n)
-            })
+            !self
+                .files
+                .get(&index)
+                .is_some_and(|file| start + n < file.gone.len() && file.gone.get_bit(start + n))
         });
         BooleanArray::new(buffer, None)
     }

@@ -54,8 +54,10 @@ pub enum Error {
         reason: String,
     },
     /// The table exists with other columns than its declaration says.
-    #[error("{table}: the table has another schema than its declaration: {differences}; \
-             give the declaration back its old columns, or move the table away to have it built anew")]
+    #[error(
+        "{table}: the table has another schema than its declaration: {differences}; \
+             give the declaration back its old columns, or move the table away to have it built anew"
+    )]
     Schema {
         /// The table, as `zone/name`.
         table: String,
@@ -71,7 +73,9 @@ pub enum Error {
         reason: String,
     },
     /// Somebody else committed to a table after the run was prepared.
-    #[error("{table}: version {version} was committed by somebody else ({operation}) after the run was prepared on version {base}")]
+    #[error(
+        "{table}: version {version} was committed by somebody else ({operation}) after the run was prepared on version {base}"
+    )]
     OutsideChange {
         /// The table, as `zone/name`.
         table: String,

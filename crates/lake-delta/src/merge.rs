@@ -77,7 +77,15 @@ pub(crate) async fn prepare(
 
     let new: Vec<Indexed> = written.files.into_iter().enumerate().collect();
     let old = candidates(base.as_ref(), &new, rule, decide);
-    let merge = Merge { attempt, spec, target, rule, decide, new, old };
+    let merge = Merge {
+        attempt,
+        spec,
+        target,
+        rule,
+        decide,
+        new,
+        old,
+    };
     let decided = merge.decide().await?;
     let mut prepared = merge.rewrite(base, decided, written.rows).await?;
     prepared.counts.superseded += written.superseded;
@@ -101,7 +109,12 @@ fn candidates(
     }
     // The key determines the partition, so a partition column rules out too.
     let mut columns = rule.key.clone();
-    columns.extend(base.partition_by.iter().filter(|c| !rule.key.contains(c)).cloned());
+    columns.extend(
+        base.partition_by
+            .iter()
+            .filter(|c| !rule.key.contains(c))
+            .cloned(),
+    );
     let incoming: Vec<_> = new
         .iter()
         .map(|(_, add)| ranges(add, &base.schema, &columns))
@@ -109,7 +122,9 @@ fn candidates(
     files
         .filter(|(_, add)| {
             let stored = ranges(add, &base.schema, &columns);
-            incoming.iter().any(|range| may_share(range, &stored, &columns))
+            incoming
+                .iter()
+                .any(|range| may_share(range, &stored, &columns))
         })
         .collect()
 }
@@ -173,7 +188,10 @@ impl Merge<'_> {
             let table = files.positions(side.clone(), &columns, Selection::All, streams)?;
             session.register_table(name, Arc::new(table))?;
         }
-        if let Rule::Differences(Differences { within: Some(groups), .. }) = self.decide
+        if let Rule::Differences(Differences {
+            within: Some(groups),
+            ..
+        }) = self.decide
             && let Some(first) = groups.values.first()
         {
             let table = MemTable::try_new(first.schema(), vec![groups.values.clone()])?;
@@ -219,7 +237,11 @@ impl Merge<'_> {
                     .filter(|column| !self.rule.key.contains(column))
                     .map(|c| format!("n.{0} IS NOT DISTINCT FROM o.{0}", quote(c)))
                     .collect();
-                let same = if same.is_empty() { "TRUE".to_owned() } else { same.join(" AND ") };
+                let same = if same.is_empty() {
+                    "TRUE".to_owned()
+                } else {
+                    same.join(" AND ")
+                };
                 let verdict = format!(
                     "CASE WHEN n.{POSITION} IS NULL THEN {} WHEN o.{POSITION} IS NULL THEN NULL \
                      WHEN {same} THEN {} ELSE {} END",
@@ -235,7 +257,10 @@ impl Merge<'_> {
                             .iter()
                             .map(|c| format!("s.{0} IS NOT DISTINCT FROM x.{0}", quote(c)))
                             .collect();
-                        format!("(SELECT x.* FROM old x LEFT SEMI JOIN scope s ON {})", within.join(" AND "))
+                        format!(
+                            "(SELECT x.* FROM old x LEFT SEMI JOIN scope s ON {})",
+                            within.join(" AND ")
+                        )
                     }
                 };
                 ("FULL JOIN", old, verdict)
@@ -289,7 +314,11 @@ impl Merge<'_> {
         decided: Decided,
         new_rows: u64,
     ) -> Result<Prepared> {
-        let Decided { mut counts, new_gone, old_gone } = decided;
+        let Decided {
+            mut counts,
+            new_gone,
+            old_gone,
+        } = decided;
         counts.inserted = new_rows - counts.updated - counts.unchanged - counts.superseded;
         let (new_gone, old_gone) = (Arc::new(new_gone), Arc::new(old_gone));
         let trimmed = self.trim(&self.new, &new_gone).await?;
@@ -304,8 +333,13 @@ impl Merge<'_> {
         let copies = self.trim(&self.old, &old_gone).await?;
 
         let place = self.attempt.root.child(&self.spec.name);
-        let mut prepared =
-            Prepared::new(self.spec, place, &self.attempt.pipeline, base, Operation::Merge);
+        let mut prepared = Prepared::new(
+            self.spec,
+            place,
+            &self.attempt.pipeline,
+            base,
+            Operation::Merge,
+        );
         prepared.counts = counts;
         prepared.copied = copies.iter().map(stats::rows).sum();
         prepared.removes = self
@@ -325,7 +359,13 @@ impl Merge<'_> {
 
     /// The touched files without the rows that go; a file that loses all has no successor.
     async fn trim(&self, files: &[Indexed], gone: &Arc<Drops>) -> Result<Vec<Add>> {
-        let columns: Vec<String> = self.spec.schema.fields().iter().map(|f| f.name().clone()).collect();
+        let columns: Vec<String> = self
+            .spec
+            .schema
+            .fields()
+            .iter()
+            .map(|f| f.name().clone())
+            .collect();
         let streams = self.attempt.session.copied_config().target_partitions();
         let touched: Vec<Indexed> = gone
             .touched()
@@ -356,7 +396,9 @@ impl Merge<'_> {
         let written: Vec<Vec<Add>> = futures::stream::iter(tasks)
             .map(|task| async move {
                 let joined = tokio::spawn(task).await;
-                joined.map_err(|e| Error::query(&self.spec.name, DataFusionError::ExecutionJoin(Box::new(e))))?
+                joined.map_err(|e| {
+                    Error::query(&self.spec.name, DataFusionError::ExecutionJoin(Box::new(e)))
+                })?
             })
             .buffered(streams)
             .try_collect()
@@ -402,7 +444,10 @@ fn newer(sequence: &[String]) -> String {
 
 /// The columns as an SQL list.
 pub(crate) fn quoted(columns: &[String], prefix: &str) -> String {
-    let list: Vec<String> = columns.iter().map(|c| format!("{prefix}{}", quote(c))).collect();
+    let list: Vec<String> = columns
+        .iter()
+        .map(|c| format!("{prefix}{}", quote(c)))
+        .collect();
     list.join(", ")
 }
 

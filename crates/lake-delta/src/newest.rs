@@ -103,7 +103,11 @@ impl OnePerKey {
         Ok((joined, Vec::new()))
     }
 
-    fn winners(&mut self, batch: &RecordBatch, ranges: &[std::ops::Range<usize>]) -> Result<RecordBatch> {
+    fn winners(
+        &mut self,
+        batch: &RecordBatch,
+        ranges: &[std::ops::Range<usize>],
+    ) -> Result<RecordBatch> {
         if self.sequence.is_empty()
             && let Some(range) = ranges.iter().find(|range| range.len() > 1)
         {
@@ -168,7 +172,10 @@ impl OnePerKey {
 }
 
 fn columns(batch: &RecordBatch, indices: &[usize]) -> Vec<ArrayRef> {
-    indices.iter().map(|i| ArrayRef::clone(batch.column(*i))).collect()
+    indices
+        .iter()
+        .map(|i| ArrayRef::clone(batch.column(*i)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -227,7 +234,10 @@ mod tests {
 
     #[test]
     fn without_a_sequence_a_second_row_of_a_key_is_an_error_that_names_the_key() {
-        for batches in [&[&[(1, 1), (7, 1), (7, 2)][..]][..], &[&[(7, 1)], &[(7, 2)]]] {
+        for batches in [
+            &[&[(1, 1), (7, 1), (7, 2)][..]][..],
+            &[&[(7, 1)], &[(7, 2)]],
+        ] {
             let message = run(&[], batches).unwrap_err().to_string();
             assert!(message.contains("standard/t"), "{message}");
             assert!(message.contains("key = 7"), "{message}");

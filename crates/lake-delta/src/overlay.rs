@@ -58,10 +58,17 @@ impl Prepared {
             .parts()
             .chain(commit_path(self.next_version()).parts())
             .collect();
-        let shown = shown(path, body).await.map_err(|e| Error::store(self.name(), e))?;
-        let place = self.place.wrapped(|inner| Arc::new(Overlay { inner, shown }));
+        let shown = shown(path, body)
+            .await
+            .map_err(|e| Error::store(self.name(), e))?;
+        let place = self
+            .place
+            .wrapped(|inner| Arc::new(Overlay { inner, shown }));
         let mut table = DeltaTable::new(place.log_store());
-        table.load().await.map_err(|e| Error::delta(self.name(), e))?;
+        table
+            .load()
+            .await
+            .map_err(|e| Error::delta(self.name(), e))?;
         let provider = table.table_provider().await;
         provider.map_err(|e| Error::query(self.name(), e))
     }
@@ -94,9 +101,8 @@ struct Overlay {
 impl Overlay {
     fn below(&self, prefix: Option<&Path>) -> Option<ObjectMeta> {
         let location = &self.shown.meta.location;
-        let inside = prefix.is_none_or(|prefix| {
-            location != prefix && location.prefix_match(prefix).is_some()
-        });
+        let inside = prefix
+            .is_none_or(|prefix| location != prefix && location.prefix_match(prefix).is_some());
         inside.then(|| self.shown.meta.clone())
     }
 }
@@ -138,12 +144,17 @@ impl ObjectStore for Overlay {
         &self,
         locations: BoxStream<'static, StoreResult<Path>>,
     ) -> BoxStream<'static, StoreResult<Path>> {
-        locations.and_then(|path| async move { Err(read_only(&path)) }).boxed()
+        locations
+            .and_then(|path| async move { Err(read_only(&path)) })
+            .boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
         let more = self.below(prefix).map(Ok);
-        self.inner.list(prefix).chain(futures::stream::iter(more)).boxed()
+        self.inner
+            .list(prefix)
+            .chain(futures::stream::iter(more))
+            .boxed()
     }
 
     fn list_with_offset(
@@ -151,7 +162,10 @@ impl ObjectStore for Overlay {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, StoreResult<ObjectMeta>> {
-        let more = self.below(prefix).filter(|meta| meta.location > *offset).map(Ok);
+        let more = self
+            .below(prefix)
+            .filter(|meta| meta.location > *offset)
+            .map(Ok);
         let real = self.inner.list_with_offset(prefix, offset);
         real.chain(futures::stream::iter(more)).boxed()
     }

@@ -161,7 +161,8 @@ impl Attempt {
         if !gone.is_empty() {
             let selection = Selection::Dropped(Arc::clone(gone));
             let touched = gone.touched().map(|(index, _)| index);
-            let touched = touched.filter_map(|index| old.iter().find(|(n, _)| *n == index).cloned());
+            let touched =
+                touched.filter_map(|index| old.iter().find(|(n, _)| *n == index).cloned());
             let taken = files
                 .positions(touched.collect(), columns, selection, streams)
                 .map_err(failed)?;
@@ -175,8 +176,17 @@ impl Attempt {
         for (name, table) in parts {
             session.register_table(name, table).map_err(failed)?;
         }
-        let sql = format!("SELECT DISTINCT {list} FROM ({})", selects.join(" UNION ALL "));
-        let values = session.sql(&sql).await.map_err(failed)?.collect().await.map_err(failed)?;
+        let sql = format!(
+            "SELECT DISTINCT {list} FROM ({})",
+            selects.join(" UNION ALL ")
+        );
+        let values = session
+            .sql(&sql)
+            .await
+            .map_err(failed)?
+            .collect()
+            .await
+            .map_err(failed)?;
         Ok(Groups {
             columns: columns.to_vec(),
             values,

@@ -167,7 +167,11 @@ impl Prepared {
             lines.push(json!({ "metaData": self.metadata(stamp)? }));
         }
         let mut actions = vec![Action::Txn(Transaction::new(&stamp.app, stamp.run))];
-        actions.extend(self.removes.iter().map(|add| Action::Remove(removal(add, stamp.time))));
+        actions.extend(
+            self.removes
+                .iter()
+                .map(|add| Action::Remove(removal(add, stamp.time))),
+        );
         actions.extend(self.adds.iter().cloned().map(Action::Add));
         for action in &actions {
             let line = serde_json::to_value(action);
@@ -179,9 +183,17 @@ impl Prepared {
             body.push(b'\n');
         }
         Ok(Commit {
-            table_id: self.base.as_ref().map_or(&self.new_id, |base| &base.id).clone(),
+            table_id: self
+                .base
+                .as_ref()
+                .map_or(&self.new_id, |base| &base.id)
+                .clone(),
             base: self.base.as_ref().map_or(-1, |base| base.version),
-            base_digest: self.base.as_ref().map_or("", |base| &base.digest).to_owned(),
+            base_digest: self
+                .base
+                .as_ref()
+                .map_or("", |base| &base.digest)
+                .to_owned(),
             body,
         })
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::ObjectStore;
 use url::Url;
 
 use crate::{Error, Result};

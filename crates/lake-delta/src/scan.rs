@@ -50,7 +50,9 @@ pub(crate) struct Files {
 
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Files").field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("Files")
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,7 +77,10 @@ impl Files {
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
         let schema = Arc::new(project(&self.schema, columns)?);
         let partition_values = add.partition_values.clone();
-        let stream = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()?;
+        let stream = builder
+            .with_projection(mask)
+            .with_batch_size(BATCH_ROWS)
+            .build()?;
         Ok(stream
             .map_err(DataFusionError::from)
             .map(move |batch| complete(&batch?, &schema, &partition_values))
@@ -185,7 +190,10 @@ impl PartitionStream for PositionStream {
                 }
             })
             .try_flatten();
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            stream,
+        ))
     }
 }
 
@@ -226,7 +234,11 @@ fn complete(
         })
         .collect::<Result<Vec<_>, _>>()?;
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
 }
 
 /// Ranged reads of one Parquet object.

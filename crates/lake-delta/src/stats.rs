@@ -64,12 +64,15 @@ pub(crate) fn may_share(
     b: &HashMap<String, Range>,
     columns: &[String],
 ) -> bool {
-    columns.iter().all(|column| match (a.get(column), b.get(column)) {
-        (Some((a_low, a_high)), Some((b_low, b_high))) => {
-            not_above(a_low.as_ref(), b_high.as_ref()) && not_above(b_low.as_ref(), a_high.as_ref())
-        }
-        _ => true,
-    })
+    columns
+        .iter()
+        .all(|column| match (a.get(column), b.get(column)) {
+            (Some((a_low, a_high)), Some((b_low, b_high))) => {
+                not_above(a_low.as_ref(), b_high.as_ref())
+                    && not_above(b_low.as_ref(), a_high.as_ref())
+            }
+            _ => true,
+        })
 }
 
 fn not_above(low: Option<&Bound>, high: Option<&Bound>) -> bool {

@@ -257,9 +257,9 @@ async fn refuse_strangers(place: &Root, name: &str) -> Result<()> {
         .iter()
         .map(|object| object.location.clone())
         .chain(listed.common_prefixes.into_iter().filter(|prefix| {
-            !prefix
-                .filename()
-                .is_some_and(|last| last.starts_with(crate::write::ATTEMPT_PREFIX) || last == "_delta_log")
+            !prefix.filename().is_some_and(|last| {
+                last.starts_with(crate::write::ATTEMPT_PREFIX) || last == "_delta_log"
+            })
         }))
         .next();
     match stranger {

@@ -91,13 +91,19 @@ pub(crate) async fn write_plan(
                 }
             }
             let (files, rows) = writer.finish().await?;
-            Ok(Written { files, rows, superseded })
+            Ok(Written {
+                files,
+                rows,
+                superseded,
+            })
         });
     }
     let mut all = Written::default();
     while let Some(done) = tasks.join_next().await {
         let part = done.map_err(|e| {
-            failed(datafusion::error::DataFusionError::ExecutionJoin(Box::new(e)))
+            failed(datafusion::error::DataFusionError::ExecutionJoin(Box::new(
+                e,
+            )))
         })??;
         all.files.extend(part.files);
         all.rows += part.rows;
@@ -120,7 +126,10 @@ fn sorted(
         Ok(Arc::new(Column::new_with_schema(name, &schema)?))
     };
     let mut order: Vec<PhysicalSortExpr> = Vec::new();
-    for name in partition_by.iter().chain(key.iter().filter(|name| !partition_by.contains(name))) {
+    for name in partition_by
+        .iter()
+        .chain(key.iter().filter(|name| !partition_by.contains(name)))
+    {
         order.push(PhysicalSortExpr::new(column(name)?, SortOptions::default()));
     }
     let Some(order) = LexOrdering::new(order) else {
@@ -128,14 +137,26 @@ fn sorted(
     };
     // A key determines its partition, so hashing by either keeps a key in one stream.
     let streams = plan.output_partitioning().partition_count();
-    let hashed = if partition_by.is_empty() { key } else { partition_by };
+    let hashed = if partition_by.is_empty() {
+        key
+    } else {
+        partition_by
+    };
     let plan: Arc<dyn ExecutionPlan> = if streams > 1 {
-        let by = hashed.iter().map(column).collect::<datafusion::error::Result<Vec<_>>>()?;
-        Arc::new(RepartitionExec::try_new(plan, Partitioning::Hash(by, streams))?)
+        let by = hashed
+            .iter()
+            .map(column)
+            .collect::<datafusion::error::Result<Vec<_>>>()?;
+        Arc::new(RepartitionExec::try_new(
+            plan,
+            Partitioning::Hash(by, streams),
+        )?)
     } else {
         plan
     };
-    Ok(Arc::new(SortExec::new(order, plan).with_preserve_partitioning(true)))
+    Ok(Arc::new(
+        SortExec::new(order, plan).with_preserve_partitioning(true),
+    ))
 }
 
 /// Where the files of one attempt at one table go.
@@ -235,7 +256,11 @@ impl FileWriter {
     }
 
     async fn write_part(&mut self, value: Option<OwnedRow>, part: &RecordBatch) -> Result<()> {
-        if self.open.as_ref().is_some_and(|(current, _)| *current != value) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|(current, _)| *current != value)
+        {
             self.close().await?;
         }
         let (_, writer) = self.open.get_or_insert_with(|| {

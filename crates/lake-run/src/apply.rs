@@ -30,8 +30,7 @@ pub(crate) async fn apply(root: &Root, seal: &Seal) -> Result<RunRecord> {
     let mut record = seal.record.clone();
     for table in &seal.tables {
         let commit = read_commit(root, table).await?;
-        let applied =
-            lake_delta::apply(root, &seal.pipeline, &table.name, &commit, &stamp).await?;
+        let applied = lake_delta::apply(root, &seal.pipeline, &table.name, &commit, &stamp).await?;
         let version = match applied {
             Applied::Committed(version) => version,
             Applied::Already => table.base + 1,

@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use lake_delta::Prepared;
 use lake_pipeline::Limits;
-use object_store::path::Path;
 use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use serde_json::json;
 
 use crate::error::{Result, RunError};
@@ -39,7 +39,10 @@ pub(crate) fn filtered(change: &Change, inputs: &[InputRecord]) -> Result<u64> {
     let Some(input) = &change.driven_by else {
         return Ok(0);
     };
-    let accepted = inputs.iter().find(|i| i.name == *input).map_or(0, |i| i.accepted);
+    let accepted = inputs
+        .iter()
+        .find(|i| i.name == *input)
+        .map_or(0, |i| i.accepted);
     let counts = change.prepared.counts;
     let known = counts.inserted + counts.updated + counts.unchanged + counts.superseded;
     accepted.checked_sub(known).ok_or_else(|| RunError::State {
@@ -62,15 +65,25 @@ pub(crate) async fn keep_stopped(
     for rejection in rejections {
         for file in rejection.new_files() {
             let from = Path::from(format!("{}/{file}", rejection.name()));
-            let name = format!("{}.{}.parquet", rejection.name().replace('/', "."), kept.len());
+            let name = format!(
+                "{}.{}.parquet",
+                rejection.name().replace('/', "."),
+                kept.len()
+            );
             let to = Path::from(format!("{place}/{name}"));
-            store.rename(&from, &to).await.map_err(|e| RunError::store(&from, e))?;
+            store
+                .rename(&from, &to)
+                .await
+                .map_err(|e| RunError::store(&from, e))?;
             kept.push(name);
         }
     }
     let summary = json!({ "attempt": attempt, "why": why, "reasons": reasons, "rejected": kept });
     let path = Path::from(format!("{place}/stopped.json"));
     let body = Bytes::from(format!("{summary:#}\n"));
-    store.put(&path, body.into()).await.map_err(|e| RunError::store(&path, e))?;
+    store
+        .put(&path, body.into())
+        .await
+        .map_err(|e| RunError::store(&path, e))?;
     Ok(format!("{}/{place}", state.root.display()))
 }

@@ -65,23 +65,31 @@ impl Checks {
         schema: &SchemaRef,
     ) -> Result<Self> {
         let columns: Vec<String> = input.columns.iter().map(|c| c.name.clone()).collect();
-        let df_schema = DFSchema::try_from(Arc::clone(schema)).map_err(|e| RunError::sql(&input.name, &e))?;
+        let df_schema =
+            DFSchema::try_from(Arc::clone(schema)).map_err(|e| RunError::sql(&input.name, &e))?;
         let checks = input.checks.iter().map(|declared| {
             let place = format!("input {}, check '{}'", input.name, declared.name);
             let failed = |e| RunError::sql(&place, &e);
-            let expr = session.parse_sql_expr(&declared.sql, &df_schema).map_err(failed)?;
+            let expr = session
+                .parse_sql_expr(&declared.sql, &df_schema)
+                .map_err(failed)?;
             let mut looks_at: Vec<usize> = expr
                 .column_refs()
                 .iter()
                 .filter_map(|column| columns.iter().position(|name| *name == column.name))
                 .collect();
             looks_at.sort_unstable();
-            let holds = session.create_physical_expr(expr, &df_schema).map_err(failed)?;
+            let holds = session
+                .create_physical_expr(expr, &df_schema)
+                .map_err(failed)?;
             let data_type = holds.data_type(schema).map_err(failed)?;
             if data_type != DataType::Boolean {
                 return Err(RunError::Sql {
                     place,
-                    message: format!("a check is true or false, and `{}` is {data_type}", declared.sql),
+                    message: format!(
+                        "a check is true or false, and `{}` is {data_type}",
+                        declared.sql
+                    ),
                 });
             }
             Ok(Check {
@@ -108,12 +116,15 @@ impl Checks {
         let mut rejected: BTreeMap<usize, Vec<Reason>> = BTreeMap::new();
         for fault in &block.faults {
             let column = fault.column.and_then(|index| self.columns.get(index));
-            rejected.entry(fault.row as usize).or_default().push(Reason {
-                check: fault.check.to_owned(),
-                column: column.cloned(),
-                value: fault.column.map(|_| fault.value.clone()),
-                message: fault.message.clone(),
-            });
+            rejected
+                .entry(fault.row as usize)
+                .or_default()
+                .push(Reason {
+                    check: fault.check.to_owned(),
+                    column: column.cloned(),
+                    value: fault.column.map(|_| fault.value.clone()),
+                    message: fault.message.clone(),
+                });
         }
         let mut warned = BTreeMap::new();
         for check in &self.checks {
@@ -151,17 +162,27 @@ impl Checks {
                 .collect();
             filter_record_batch(&rows, &keep).map_err(|e| RunError::sql(file, &e.into()))?
         };
-        Ok(Checked { accepted, rejected, warned })
+        Ok(Checked {
+            accepted,
+            rejected,
+            warned,
+        })
     }
 
     /// A check is not run over a value that did not parse: it is NULL here,
     /// and its fault is a reason of its own.
     fn is_blind(&self, check: &Check, block: &Block, row: usize) -> bool {
-        let first = block.faults.partition_point(|fault| (fault.row as usize) < row);
+        let first = block
+            .faults
+            .partition_point(|fault| (fault.row as usize) < row);
         let faults = block.faults.iter().skip(first);
         faults
             .take_while(|fault| fault.row as usize == row)
-            .any(|fault| fault.column.is_none_or(|column| check.looks_at.contains(&column)))
+            .any(|fault| {
+                fault
+                    .column
+                    .is_none_or(|column| check.looks_at.contains(&column))
+            })
     }
 
     fn reason(&self, check: &Check, rows: &RecordBatch, row: usize) -> Reason {
@@ -229,7 +250,11 @@ impl ReasonCounts {
         let mut counts: Vec<ReasonCount> = self
             .0
             .into_iter()
-            .map(|((check, column), rows)| ReasonCount { check, column, rows })
+            .map(|((check, column), rows)| ReasonCount {
+                check,
+                column,
+                rows,
+            })
             .collect();
         counts.sort_by_key(|count| std::cmp::Reverse(count.rows));
         counts

@@ -86,26 +86,38 @@ async fn loaded_files(state: &State) -> Result<HashMap<(String, String), Loaded>
     let failed = |e| RunError::sql(FILES, &e);
     let session = SessionContext::new();
     state.root.register(&session.runtime_env());
-    session.register_table("files", files.provider().await?).map_err(failed)?;
+    session
+        .register_table("files", files.provider().await?)
+        .map_err(failed)?;
     let sql = "SELECT CAST(input AS VARCHAR) AS input, CAST(path AS VARCHAR) AS path, run, size, \
                CAST(modified AS BIGINT) AS modified, CAST(hash AS VARCHAR) AS hash FROM files";
-    let batches = session.sql(sql).await.map_err(failed)?.collect().await.map_err(failed)?;
+    let batches = session
+        .sql(sql)
+        .await
+        .map_err(failed)?
+        .collect()
+        .await
+        .map_err(failed)?;
     for batch in batches {
-        let text = |n: usize| arrow::compute::cast(batch.column(n), &arrow::datatypes::DataType::Utf8);
+        let text =
+            |n: usize| arrow::compute::cast(batch.column(n), &arrow::datatypes::DataType::Utf8);
         let columns = (text(0), text(1), text(5));
         let (Ok(input), Ok(path), Ok(hash)) = columns else {
             continue;
         };
         let number = |n: usize| batch.column(n).as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
-            let value = |column: &arrow::array::ArrayRef| column.as_string::<i32>().value(row).to_owned();
+            let value =
+                |column: &arrow::array::ArrayRef| column.as_string::<i32>().value(row).to_owned();
             let entry = Loaded {
                 run: number(2).value(row),
                 size: number(3).value(row),
                 modified: number(4).value(row),
                 hash: value(&hash),
             };
-            let known = loaded.entry((value(&input), value(&path))).or_insert_with(|| entry.clone());
+            let known = loaded
+                .entry((value(&input), value(&path)))
+                .or_insert_with(|| entry.clone());
             if entry.run > known.run {
                 *known = entry;
             }
@@ -219,7 +231,9 @@ fn pending(
                 file.name(),
                 known.run
             )),
-            OnChange::Fail => surprises.push(format!("{} (loaded by run {})", file.name(), known.run)),
+            OnChange::Fail => {
+                surprises.push(format!("{} (loaded by run {})", file.name(), known.run))
+            }
         }
     }
     if surprises.is_empty() {

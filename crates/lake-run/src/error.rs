@@ -45,8 +45,13 @@ pub enum RunError {
         message: String,
     },
     /// A function of the transform failed.
-    #[error(transparent)]
-    Function(#[from] CallError),
+    #[error("{table}: {message}")]
+    Function {
+        /// The table whose SQL called it.
+        table: String,
+        /// Which function, and what it said.
+        message: String,
+    },
     /// An input cannot be read.
     #[error("{place}: {message}")]
     Input {
@@ -62,7 +67,9 @@ pub enum RunError {
         message: String,
     },
     /// Another run finished while this one was prepared.
-    #[error("another run sealed run {run} first; nothing was published, and what it loaded need not be loaded again")]
+    #[error(
+        "another run sealed run {run} first; nothing was published, and what it loaded need not be loaded again"
+    )]
     OtherRun {
         /// The number that both wanted.
         run: i64,
@@ -77,10 +84,12 @@ pub enum RunError {
     },
     /// A table cannot be opened, prepared or committed to.
     #[error(transparent)]
-    Table(lake_delta::Error),
+    Table(Box<lake_delta::Error>),
     /// The run needs more memory than it may use.
-    #[error("{table} needs more memory than limits.memory allows ({limit} bytes): {source}; \
-             nothing was published; raise limits.memory or load fewer files at once")]
+    #[error(
+        "{table} needs more memory than limits.memory allows ({limit} bytes): {source}; \
+             nothing was published; raise limits.memory or load fewer files at once"
+    )]
     Memory {
         /// The table that was computed.
         table: String,
@@ -91,7 +100,9 @@ pub enum RunError {
         source: Box<lake_delta::Error>,
     },
     /// The disk is full.
-    #[error("the disk is full: {source}; nothing was published; make room below {root} and run again")]
+    #[error(
+        "the disk is full: {source}; nothing was published; make room below {root} and run again"
+    )]
     DiskFull {
         /// The pipeline's root.
         root: String,
@@ -143,25 +154,32 @@ impl RunError {
                 source: Box::new(error),
             };
         }
-        match error {
-            lake_delta::Error::Query { table, source } => match source.find_root() {
-                DataFusionError::ResourcesExhausted(_) => Self::Memory {
-                    table: table.clone(),
-                    limit,
-                    source: Box::new(lake_delta::Error::Query { table, source }),
-                },
-                root => {
-                    let message = root.strip_backtrace();
-                    Self::Sql { place: table, message }
-                }
+        let lake_delta::Error::Query { table, source } = error else {
+            return Self::Table(Box::new(error));
+        };
+        match source.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Self::Memory {
+                table: table.clone(),
+                limit,
+                source: Box::new(lake_delta::Error::Query { table, source }),
             },
-            other => Self::Table(other),
+            DataFusionError::External(cause) if cause.is::<CallError>() => Self::Function {
+                table,
+                message: cause.to_string(),
+            },
+            root => {
+                let message = root.strip_backtrace();
+                Self::Sql {
+                    place: table,
+                    message,
+                }
+            }
         }
     }
 }
 
 impl From<lake_delta::Error> for RunError {
     fn from(error: lake_delta::Error) -> Self {
-        Self::Table(error)
+        Self::Table(Box::new(error))
     }
 }

@@ -37,10 +37,11 @@ mod state;
 mod transform;
 
 pub use error::{Result, RunError};
+pub use lake_delta::Root;
+pub use lake_plugin::Declaration;
 pub use query::{Answer, query};
 pub use record::{
     InputRecord, Outcome, ReasonCount, Report, RunRecord, StageRecord, TableRecord, TransformRecord,
 };
 pub use run::{Settings, run, validate};
-pub use lake_plugin::Declaration;
 pub use transform::Profile;

@@ -46,7 +46,9 @@ pub(crate) async fn trace(
     let plan = state.create_logical_plan(sql).await?;
     let mut plan = LogicalPlanBuilder::from(plan);
     for column in refresh_by {
-        let (_, field) = plan.schema().qualified_field_with_unqualified_name(column)?;
+        let (_, field) = plan
+            .schema()
+            .qualified_field_with_unqualified_name(column)?;
         let value = Placeholder::new_with_field(probe_id(column), Some(Arc::clone(field)));
         plan = plan.filter(col(column).eq(Expr::Placeholder(value)))?;
     }
@@ -81,7 +83,12 @@ fn probe_id(column: &str) -> String {
 /// The column that a filter of the scan compares with the probe.
 fn probed(filters: &[Expr], id: &str) -> Option<String> {
     filters.iter().find_map(|filter| {
-        let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else {
+        let Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Eq,
+            right,
+        }) = filter
+        else {
             return None;
         };
         match (left.as_ref(), right.as_ref()) {
@@ -119,7 +126,9 @@ impl TableProvider for Probe {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Err(DataFusionError::Plan("a probe is planned, not read".to_owned()))
+        Err(DataFusionError::Plan(
+            "a probe is planned, not read".to_owned(),
+        ))
     }
 
     fn supports_filters_pushdown(
@@ -140,14 +149,18 @@ mod tests {
         let session = SessionContext::new();
         crate::shape::register_zones(&session).unwrap();
         let schema = |columns: &[&str]| {
-            let fields = columns.iter().map(|name| Field::new(*name, DataType::Int64, true));
+            let fields = columns
+                .iter()
+                .map(|name| Field::new(*name, DataType::Int64, true));
             Arc::new(Schema::new(fields.collect::<Vec<_>>()))
         };
         let schemas = BTreeMap::from([
             ("standard/a".to_owned(), schema(&["day", "customer", "x"])),
             ("standard/b".to_owned(), schema(&["date", "y"])),
         ]);
-        trace(&session, sql, &["day".to_owned()], &schemas).await.unwrap()
+        trace(&session, sql, &["day".to_owned()], &schemas)
+            .await
+            .unwrap()
     }
 
     fn found(source: &str, column: &str) -> (String, Option<Vec<String>>) {
@@ -162,7 +175,10 @@ mod tests {
     async fn a_group_column_is_traced_through_nested_aggregates() {
         let sql = "WITH h AS (SELECT day, customer, sum(x) AS x FROM standard.a GROUP BY 1, 2) \
                    SELECT day, max(x) AS x FROM h GROUP BY day";
-        assert_eq!(lineage(sql).await, Lineage::from([found("standard/a", "day")]));
+        assert_eq!(
+            lineage(sql).await,
+            Lineage::from([found("standard/a", "day")])
+        );
     }
 
     #[tokio::test]
@@ -176,7 +192,10 @@ mod tests {
     #[tokio::test]
     async fn a_window_within_the_group_is_traced_and_one_across_groups_is_not() {
         let within = "SELECT day, sum(x) OVER (PARTITION BY day) AS x FROM standard.a";
-        assert_eq!(lineage(within).await, Lineage::from([found("standard/a", "day")]));
+        assert_eq!(
+            lineage(within).await,
+            Lineage::from([found("standard/a", "day")])
+        );
         let across = "SELECT day, sum(x) OVER (PARTITION BY customer) AS x FROM standard.a";
         assert_eq!(lineage(across).await, Lineage::from([none("standard/a")]));
     }

@@ -47,7 +47,10 @@ mod tests {
 
     #[test]
     fn the_kernels_figures_are_in_kibibytes() {
-        assert_eq!(kibibytes("VmPeak:\t 9 kB\nVmHWM:\t   12 kB\n", "VmHWM:"), Some(12 * 1024));
+        assert_eq!(
+            kibibytes("VmPeak:\t 9 kB\nVmHWM:\t   12 kB\n", "VmHWM:"),
+            Some(12 * 1024)
+        );
         assert_eq!(kibibytes("", "VmHWM:"), None);
     }
 

@@ -65,7 +65,10 @@ impl Preparing<'_> {
             if let Some(snapshot) = self.state.table(&plan.spec.name).await? {
                 plan.spec.check(&snapshot)?;
             }
-            self.register(&plan.spec.name, Arc::new(EmptyTable::new(Arc::clone(&plan.spec.schema))))?;
+            self.register(
+                &plan.spec.name,
+                Arc::new(EmptyTable::new(Arc::clone(&plan.spec.schema))),
+            )?;
             shaped.push(plan);
         }
         Ok(shaped)
@@ -82,14 +85,26 @@ impl Preparing<'_> {
             let newest_by = NEWEST_BY.map(str::to_owned);
             let (prepared, how) = match table.mode {
                 Mode::Merge => (
-                    self.attempt.merge_newest(&shaped.spec, base, plan, &table.key, &newest_by).await?,
+                    self.attempt
+                        .merge_newest(&shaped.spec, base, plan, &table.key, &newest_by)
+                        .await?,
                     "merge",
                 ),
-                Mode::Append => (self.attempt.append(&shaped.spec, base, plan).await?, "append"),
-                Mode::Replace => (self.attempt.replace(&shaped.spec, base, plan).await?, "full"),
+                Mode::Append => (
+                    self.attempt.append(&shaped.spec, base, plan).await?,
+                    "append",
+                ),
+                Mode::Replace => (
+                    self.attempt.replace(&shaped.spec, base, plan).await?,
+                    "full",
+                ),
             };
             self.register(prepared.name(), prepared.provider().await?)?;
-            changes.push(Change { prepared, how, driven_by });
+            changes.push(Change {
+                prepared,
+                how,
+                driven_by,
+            });
         }
         Ok(changes)
     }
@@ -102,7 +117,11 @@ impl Preparing<'_> {
             let base = self.state.table(&shaped.spec.name).await?;
             let (prepared, how) = self.refresh(table, shaped, base, changes).await?;
             self.register(prepared.name(), prepared.provider().await?)?;
-            changes.push(Change { prepared, how, driven_by: None });
+            changes.push(Change {
+                prepared,
+                how,
+                driven_by: None,
+            });
         }
         Ok(())
     }
@@ -122,15 +141,28 @@ impl Preparing<'_> {
         let (plan, how) = match &within {
             None => (plan, "full"),
             Some(groups) if groups.is_empty() => {
-                let nothing = LogicalPlanBuilder::from(plan).filter(lit(false)).and_then(LogicalPlanBuilder::build);
-                (nothing.map_err(|e| RunError::sql(&spec.name, &e))?, "unchanged")
+                let nothing = LogicalPlanBuilder::from(plan)
+                    .filter(lit(false))
+                    .and_then(LogicalPlanBuilder::build);
+                (
+                    nothing.map_err(|e| RunError::sql(&spec.name, &e))?,
+                    "unchanged",
+                )
             }
-            Some(groups) => (only(plan, groups).map_err(|e| RunError::sql(&spec.name, &e))?, "groups"),
+            Some(groups) => (
+                only(plan, groups).map_err(|e| RunError::sql(&spec.name, &e))?,
+                "groups",
+            ),
         };
         let plan = self.physical(&spec, plan).await?;
         let prepared = if table.mode == Mode::Merge {
-            let scope = Differences { within, besides: vec!["_run".to_owned()] };
-            self.attempt.merge_differences(&spec, base, plan, &table.key, scope).await?
+            let scope = Differences {
+                within,
+                besides: vec!["_run".to_owned()],
+            };
+            self.attempt
+                .merge_differences(&spec, base, plan, &table.key, scope)
+                .await?
         } else if how == "unchanged" || table.mode == Mode::Append {
             self.attempt.append(&spec, base, plan).await?
         } else {
@@ -157,7 +189,10 @@ impl Preparing<'_> {
             .collect();
         let columns = table.refresh_by.clone();
         if changed.is_empty() {
-            return Ok(Some(Groups { columns, values: Vec::new() }));
+            return Ok(Some(Groups {
+                columns,
+                values: Vec::new(),
+            }));
         }
         if table.mode != Mode::Merge || columns.is_empty() {
             return Ok(None);
@@ -178,7 +213,11 @@ impl Preparing<'_> {
         Ok((groups.len() <= MOST_GROUPS).then_some(groups))
     }
 
-    async fn lineage(&self, table: &TableDeclaration, changes: &[Change]) -> Result<lineage::Lineage> {
+    async fn lineage(
+        &self,
+        table: &TableDeclaration,
+        changes: &[Change],
+    ) -> Result<lineage::Lineage> {
         let failed = |e: DataFusionError| RunError::sql(table_name(table), &e);
         // The functions of this session, and catalogs of its own: probes must
         // not take the place of tables.
@@ -191,13 +230,21 @@ impl Preparing<'_> {
         shape::register_zones(&probes).map_err(failed)?;
         let schemas: BTreeMap<_, _> = changes
             .iter()
-            .map(|change| (change.prepared.name().to_owned(), Arc::clone(&change.prepared.spec().schema)))
+            .map(|change| {
+                (
+                    change.prepared.name().to_owned(),
+                    Arc::clone(&change.prepared.spec().schema),
+                )
+            })
             .collect();
-        lineage::trace(&probes, &table.sql, &table.refresh_by, &schemas).await.map_err(failed)
+        lineage::trace(&probes, &table.sql, &table.refresh_by, &schemas)
+            .await
+            .map_err(failed)
     }
 
     fn in_order(&self) -> impl Iterator<Item = &TableDeclaration> {
-        self.zone(Zone::Standard).chain(self.zone(Zone::Consumption))
+        self.zone(Zone::Standard)
+            .chain(self.zone(Zone::Consumption))
     }
 
     fn zone(&self, zone: Zone) -> impl Iterator<Item = &TableDeclaration> {
@@ -206,22 +253,36 @@ impl Preparing<'_> {
 
     async fn shape(&self, table: &TableDeclaration) -> Result<Shaped> {
         match table.zone {
-            Zone::Standard => shape::standard(self.session(), table, &self.inputs, self.columns).await,
+            Zone::Standard => {
+                shape::standard(self.session(), table, &self.inputs, self.columns).await
+            }
             Zone::Consumption => shape::consumption(self.session(), table, self.columns).await,
         }
     }
 
-    async fn physical(&self, spec: &TableSpec, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn physical(
+        &self,
+        spec: &TableSpec,
+        plan: LogicalPlan,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let failed = |e: DataFusionError| RunError::sql(&spec.name, &e);
-        let frame = self.session().execute_logical_plan(plan).await.map_err(failed)?;
+        let frame = self
+            .session()
+            .execute_logical_plan(plan)
+            .await
+            .map_err(failed)?;
         frame.create_physical_plan().await.map_err(failed)
     }
 
     fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
         let reference = name.replace('/', ".");
         let failed = |e: DataFusionError| RunError::sql(name, &e);
-        self.session().deregister_table(reference.as_str()).map_err(failed)?;
-        self.session().register_table(reference.as_str(), table).map_err(failed)?;
+        self.session()
+            .deregister_table(reference.as_str())
+            .map_err(failed)?;
+        self.session()
+            .register_table(reference.as_str(), table)
+            .map_err(failed)?;
         Ok(())
     }
 }
@@ -240,14 +301,22 @@ fn only(plan: LogicalPlan, groups: &Groups) -> datafusion::error::Result<Logical
             }
         }
         let within = col(column).in_list(values, false);
-        any = Some(if has_null { within.or(col(column).is_null()) } else { within });
+        any = Some(if has_null {
+            within.or(col(column).is_null())
+        } else {
+            within
+        });
     } else {
         for batch in &groups.values {
             for row in 0..batch.num_rows() {
                 let mut all: Option<Expr> = None;
                 for (n, column) in groups.columns.iter().enumerate() {
                     let value = ScalarValue::try_from_array(batch.column(n), row)?;
-                    let same = if value.is_null() { col(column).is_null() } else { col(column).eq(lit(value)) };
+                    let same = if value.is_null() {
+                        col(column).is_null()
+                    } else {
+                        col(column).eq(lit(value))
+                    };
                     all = Some(all.map_or(same.clone(), |others| others.and(same)));
                 }
                 if let Some(group) = all {
@@ -296,8 +365,12 @@ impl Arriving {
             rows: std::sync::Mutex::new(Some(rows)),
         };
         let failed = |e: DataFusionError| RunError::sql(&spec.name, &e);
-        let table = StreamingTable::try_new(Arc::clone(&spec.schema), vec![Arc::new(arriving)]).map_err(failed)?;
-        table.scan(&session.state(), None, &[], None).await.map_err(failed)
+        let table = StreamingTable::try_new(Arc::clone(&spec.schema), vec![Arc::new(arriving)])
+            .map_err(failed)?;
+        table
+            .scan(&session.state(), None, &[], None)
+            .await
+            .map_err(failed)
     }
 }
 
@@ -307,13 +380,19 @@ impl PartitionStream for Arriving {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let mut slot = self.rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut slot = self
+            .rows
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let rows = slot.take();
         let stream = futures::stream::unfold(rows, |rows| async {
             let mut rows = rows?;
             let batch = rows.recv().await?;
             Some((Ok(batch), Some(rows)))
         });
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            stream,
+        ))
     }
 }

@@ -31,7 +31,7 @@ pub struct Answer {
 /// # Errors
 /// [`RunError::Sql`] for SQL that does not plan, or that would change something.
 pub async fn query(settings: &Settings, sql: &str) -> Result<Answer> {
-    let state = State::open(&settings.root()?, &settings.pipeline.name).await?;
+    let state = State::open(&settings.root, &settings.pipeline.name).await?;
     let session = settings.session()?;
     state.root.register(&session.runtime_env());
     let failed = |e: DataFusionError| RunError::sql("query", &e);
@@ -47,7 +47,9 @@ pub async fn query(settings: &Settings, sql: &str) -> Result<Answer> {
             if let Some(table) = state.table(&format!("{zone}/{name}")).await? {
                 let provider = table.provider().await?;
                 let reference = TableReference::partial(zone, name.as_str());
-                session.register_table(reference, provider).map_err(failed)?;
+                session
+                    .register_table(reference, provider)
+                    .map_err(failed)?;
                 known.push(format!("{zone}.{name}"));
             }
         }
@@ -61,10 +63,18 @@ pub async fn query(settings: &Settings, sql: &str) -> Result<Answer> {
             ),
         });
     }
-    let plan = session.state().create_logical_plan(sql).await.map_err(|e| RunError::Sql {
-        place: "query".to_owned(),
-        message: format!("{}; the tables are {}", e.strip_backtrace(), known.join(", ")),
-    })?;
+    let plan = session
+        .state()
+        .create_logical_plan(sql)
+        .await
+        .map_err(|e| RunError::Sql {
+            place: "query".to_owned(),
+            message: format!(
+                "{}; the tables are {}",
+                e.strip_backtrace(),
+                known.join(", ")
+            ),
+        })?;
     if changes_something(&plan) {
         return Err(RunError::Sql {
             place: "query".to_owned(),
@@ -80,7 +90,10 @@ pub async fn query(settings: &Settings, sql: &str) -> Result<Answer> {
 fn changes_something(plan: &LogicalPlan) -> bool {
     matches!(
         plan,
-        LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) | LogicalPlan::Ddl(_)
+        LogicalPlan::Dml(_)
+            | LogicalPlan::Copy(_)
+            | LogicalPlan::Statement(_)
+            | LogicalPlan::Ddl(_)
     )
 }
 

@@ -111,7 +111,10 @@ impl InputReader {
 
     /// Ends the stream of rejections, whoever has read what.
     pub(crate) fn close(&self) {
-        self.rejections.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.rejections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 
     /// What reading has found out; an error here is the cause of whatever
@@ -171,7 +174,7 @@ impl InputReader {
             Err(error) => return Err(failed(error_chain(&error))),
         };
         let mut found = FileYield::default();
-        while let Some(block) = reader.next() {
+        for block in reader.by_ref() {
             let block = block.map_err(|error| failed(error_chain(&error)))?;
             let rows = self.rows(&block, index, file)?;
             let checked = self.checks.split(&block, rows, &name)?;
@@ -180,7 +183,11 @@ impl InputReader {
             if let Some(rejections) = effects
                 && !checked.rejected.is_empty()
             {
-                checked.rejected.values().flatten().for_each(|reason| found.reasons.note(reason));
+                checked
+                    .rejected
+                    .values()
+                    .flatten()
+                    .for_each(|reason| found.reasons.note(reason));
                 let origin = Origin {
                     input: &self.name,
                     file: &name,
@@ -208,7 +215,10 @@ impl InputReader {
             ));
         }
         let header = reader.header().raw().to_owned();
-        let undeclared = reader.warnings().iter().map(|warning| format!("{name}: {warning}"));
+        let undeclared = reader
+            .warnings()
+            .iter()
+            .map(|warning| format!("{name}: {warning}"));
         let undeclared: Vec<String> = undeclared.collect();
         let rows = reader.counters().rows as i64;
         drop(reader);
@@ -234,7 +244,8 @@ impl InputReader {
     /// A block's columns and the system columns.
     fn rows(&self, block: &Block, index: usize, file: &PendingFile) -> Result<RecordBatch> {
         let count = block.batch.num_rows();
-        let received = TimestampMicrosecondArray::from_value(file.modified, count).with_timezone("UTC");
+        let received =
+            TimestampMicrosecondArray::from_value(file.modified, count).with_timezone("UTC");
         let keys = Int32Array::from_value(i32::try_from(index).unwrap_or(i32::MAX), count);
         let names: ArrayRef = Arc::clone(&self.names) as ArrayRef;
         let failed = |e: arrow::error::ArrowError| RunError::sql(&self.name, &e.into());
@@ -328,7 +339,11 @@ fn reader_column(declared: &lake_plugin::ColumnDeclaration) -> Column {
         ColumnType::Timestamp => Read::Timestamp,
     };
     let column = Column::new(&declared.name, data_type);
-    if declared.required { column.required() } else { column }
+    if declared.required {
+        column.required()
+    } else {
+        column
+    }
 }
 
 fn error_chain(error: &dyn std::error::Error) -> String {

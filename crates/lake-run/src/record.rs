@@ -166,7 +166,10 @@ fn field(name: &str, data_type: DataType) -> Field {
 }
 
 fn list_of(fields: Vec<Field>) -> DataType {
-    DataType::List(Arc::new(field("element", DataType::Struct(Fields::from(fields)))))
+    DataType::List(Arc::new(field(
+        "element",
+        DataType::Struct(Fields::from(fields)),
+    )))
 }
 
 pub(crate) fn files_spec() -> TableSpec {
@@ -188,7 +191,15 @@ pub(crate) fn files_spec() -> TableSpec {
 
 pub(crate) fn runs_spec() -> TableSpec {
     use DataType::{Float64, Int64, Utf8};
-    let counts = ["inserted", "updated", "unchanged", "superseded", "deleted", "filtered", "rows"];
+    let counts = [
+        "inserted",
+        "updated",
+        "unchanged",
+        "superseded",
+        "deleted",
+        "filtered",
+        "rows",
+    ];
     let mut tables = vec![field("name", Utf8), field("version", Int64)];
     tables.extend(counts.map(|name| field(name, Int64)));
     tables.push(field("how", Utf8));
@@ -200,7 +211,10 @@ pub(crate) fn runs_spec() -> TableSpec {
         field("run", Int64),
         field("kind", Utf8),
         field("status", Utf8),
-        field("transform", DataType::Struct(Fields::from(transform.to_vec()))),
+        field(
+            "transform",
+            DataType::Struct(Fields::from(transform.to_vec())),
+        ),
         field("started_at", utc()),
         field("sealed_at", utc()),
         field("seconds", Float64),
@@ -208,7 +222,10 @@ pub(crate) fn runs_spec() -> TableSpec {
         field("host", Utf8),
         field("inputs", list_of(inputs)),
         field("tables", list_of(tables)),
-        field("stages", list_of(vec![field("stage", Utf8), field("seconds", Float64)])),
+        field(
+            "stages",
+            list_of(vec![field("stage", Utf8), field("seconds", Float64)]),
+        ),
     ];
     spec(RUNS, fields)
 }

@@ -61,7 +61,11 @@ pub(crate) fn rejection_batch(
 /// The same record of the same file has the same id, however often it is read.
 fn row_id(block: &Block, row: usize, origin: &Origin<'_>) -> String {
     let mut hasher = blake3::Hasher::new();
-    for part in [origin.input.as_bytes(), origin.file.as_bytes(), block.raw_bytes(row)] {
+    for part in [
+        origin.input.as_bytes(),
+        origin.file.as_bytes(),
+        block.raw_bytes(row),
+    ] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }

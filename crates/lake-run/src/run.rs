@@ -39,6 +39,8 @@ pub struct Settings {
     pub pipeline: Pipeline,
     /// Its file, for messages.
     pub file: PathBuf,
+    /// Where the tables of all pipelines live.
+    pub root: Root,
     /// Where built transforms are kept between runs.
     pub cache: PathBuf,
     /// How transforms are built.
@@ -62,7 +64,10 @@ impl std::fmt::Debug for Settings {
 
 impl Settings {
     fn limit(&self) -> u64 {
-        self.pipeline.limits.memory.unwrap_or_else(memory::default_limit)
+        self.pipeline
+            .limits
+            .memory
+            .unwrap_or_else(memory::default_limit)
     }
 
     /// A query engine that stays within the limit and spills beyond it.
@@ -70,19 +75,20 @@ impl Settings {
         let share = memory::engine_share(self.limit(), self.threads);
         const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(5).unwrap();
         let pool = TrackConsumersPool::new(FairSpillPool::new(share), NAMED_CONSUMERS);
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc();
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .build_arc();
         let runtime = runtime.map_err(|e| RunError::sql("the query engine", &e))?;
         let mut config = SessionConfig::new().with_target_partitions(self.threads.max(1));
         config.options_mut().execution.time_zone = Some("UTC".into());
         Ok(SessionContext::new_with_config_rt(config, runtime))
     }
 
-    pub(crate) fn root(&self) -> Result<Root> {
-        Ok(Root::open(&self.pipeline.root)?)
-    }
-
     fn wrong(&self, message: String) -> RunError {
-        RunError::Pipeline { file: self.file.clone(), message }
+        RunError::Pipeline {
+            file: self.file.clone(),
+            message,
+        }
     }
 }
 
@@ -92,9 +98,12 @@ impl Settings {
 /// Whatever keeps the run from being published; nothing of it is seen then.
 pub async fn run(settings: &Settings) -> Result<Report> {
     let mut stages = Stages::new(settings.clock);
-    let root = settings.root()?;
-    let state = State::open(&root, &settings.pipeline.name).await?;
-    let transform = transform::load(&settings.pipeline.transform, &settings.cache, settings.profile)?;
+    let state = State::open(&settings.root, &settings.pipeline.name).await?;
+    let transform = transform::load(
+        &settings.pipeline.transform,
+        &settings.cache,
+        settings.profile,
+    )?;
     check_inputs(settings, transform.plugin.declaration())?;
     stages.end("open");
 
@@ -116,7 +125,7 @@ pub async fn run(settings: &Settings) -> Result<Report> {
     let published = load.load(found, stages).await;
     published.map_err(|error| match error {
         RunError::Table(error) => {
-            RunError::of_table(error, &state.root.display(), settings.limit())
+            RunError::of_table(*error, &state.root.display(), settings.limit())
         }
         other => other,
     })
@@ -128,17 +137,26 @@ pub async fn run(settings: &Settings) -> Result<Report> {
 /// # Errors
 /// What a run would fail with before it reads.
 pub async fn validate(settings: &Settings) -> Result<Declaration> {
-    let transform = transform::load(&settings.pipeline.transform, &settings.cache, settings.profile)?;
+    let transform = transform::load(
+        &settings.pipeline.transform,
+        &settings.cache,
+        settings.profile,
+    )?;
     let declaration = transform.plugin.declaration().clone();
     check_inputs(settings, &declaration)?;
     let state = State {
-        root: settings.root()?.child(&settings.pipeline.name),
+        root: settings.root.child(&settings.pipeline.name),
         pipeline: settings.pipeline.name.clone(),
         finished: 0,
     };
     let load = Load::new(settings, &state, &transform)?;
     let readers = load.readers(&Discovered::default())?;
-    load.register(&readers.iter().map(|(reader, _)| Arc::clone(reader)).collect::<Vec<_>>())?;
+    load.register(
+        &readers
+            .iter()
+            .map(|(reader, _)| Arc::clone(reader))
+            .collect::<Vec<_>>(),
+    )?;
     load.preparing().plan_all().await?;
     Ok(declaration)
 }
@@ -262,7 +280,11 @@ impl<'a> Load<'a> {
             pipeline: self.state.pipeline.clone(),
             root: self.state.root.display(),
             warnings: found.warnings,
-            reasons: found.reasons.into_iter().map(|(name, counts)| (name, counts.sorted())).collect(),
+            reasons: found
+                .reasons
+                .into_iter()
+                .map(|(name, counts)| (name, counts.sorted()))
+                .collect(),
         })
     }
 
@@ -272,7 +294,11 @@ impl<'a> Load<'a> {
             state: self.state,
             attempt: &self.attempt,
             tables: &declaration.tables,
-            inputs: declaration.inputs.iter().map(|input| input.name.clone()).collect(),
+            inputs: declaration
+                .inputs
+                .iter()
+                .map(|input| input.name.clone())
+                .collect(),
             columns: self.columns,
         }
     }
@@ -317,7 +343,8 @@ impl<'a> Load<'a> {
         let mut counts = ReasonCounts::default();
         reasons.into_values().for_each(|more| counts.add(more));
         let counts = counts.sorted();
-        let place = audit::keep_stopped(self.state, &self.attempt.id, why, rejections, &counts).await?;
+        let place =
+            audit::keep_stopped(self.state, &self.attempt.id, why, rejections, &counts).await?;
         let top: Vec<String> = counts
             .iter()
             .take(3)
@@ -340,11 +367,19 @@ impl<'a> Load<'a> {
     ) -> Result<RunRecord> {
         let mut tables = Vec::new();
         for change in changes {
-            let how = if change.prepared.is_unchanged() { "unchanged" } else { change.how };
+            let how = if change.prepared.is_unchanged() {
+                "unchanged"
+            } else {
+                change.how
+            };
             let filtered = audit::filtered(change, &found.inputs)?;
             tables.push(table_record(&change.prepared, how, filtered));
         }
-        tables.extend(rejections.iter().map(|change| table_record(change, "append", 0)));
+        tables.extend(
+            rejections
+                .iter()
+                .map(|change| table_record(change, "append", 0)),
+        );
         Ok(RunRecord {
             run: self.columns.run,
             kind: "load".to_owned(),
@@ -363,7 +398,11 @@ impl<'a> Load<'a> {
 }
 
 fn table_record(change: &Prepared, how: &str, filtered: u64) -> TableRecord {
-    let version = if change.is_unchanged() { change.next_version() - 1 } else { change.next_version() };
+    let version = if change.is_unchanged() {
+        change.next_version() - 1
+    } else {
+        change.next_version()
+    };
     TableRecord {
         name: change.name().to_owned(),
         version,
@@ -401,12 +440,14 @@ impl Found {
             if !complete {
                 return Err(RunError::Input {
                     place: format!("input {}", reader.name()),
-                    message: "its files were not read to their end, because no table of the transform \
+                    message:
+                        "its files were not read to their end, because no table of the transform \
                               asked for all of its rows; select from it in a standard table"
-                        .to_owned(),
+                            .to_owned(),
                 });
             }
-            let sum = |pick: fn(&FileRecord) -> i64| yielded.files.iter().map(pick).sum::<i64>() as u64;
+            let sum =
+                |pick: fn(&FileRecord) -> i64| yielded.files.iter().map(pick).sum::<i64>() as u64;
             found.inputs.push(InputRecord {
                 name: reader.name().to_owned(),
                 files: yielded.files.len() as u64,
@@ -417,10 +458,14 @@ impl Found {
                 warned: yielded.warned,
             });
             found.files.extend(yielded.files);
-            found.reasons.insert(reader.name().to_owned(), yielded.reasons);
+            found
+                .reasons
+                .insert(reader.name().to_owned(), yielded.reasons);
             found.warnings.extend(yielded.warnings);
         }
-        found.files.sort_by(|a, b| (&a.input, &a.path).cmp(&(&b.input, &b.path)));
+        found
+            .files
+            .sort_by(|a, b| (&a.input, &a.path).cmp(&(&b.input, &b.path)));
         Ok(found)
     }
 }
@@ -436,14 +481,22 @@ struct Stages {
 impl Stages {
     fn new(clock: fn() -> DateTime<Utc>) -> Self {
         let now = Instant::now();
-        Self { started: clock(), begun: now, last: now, done: Vec::new() }
+        Self {
+            started: clock(),
+            begun: now,
+            last: now,
+            done: Vec::new(),
+        }
     }
 
     fn end(&mut self, stage: &str) {
         let now = Instant::now();
         let seconds = (now - self.last).as_secs_f64();
         tracing::debug!(stage, seconds, "stage done");
-        self.done.push(StageRecord { stage: stage.to_owned(), seconds });
+        self.done.push(StageRecord {
+            stage: stage.to_owned(),
+            seconds,
+        });
         self.last = now;
     }
 

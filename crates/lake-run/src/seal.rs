@@ -40,7 +40,10 @@ pub(crate) async fn seal(
     for change in prepared.iter().filter(|change| !change.is_unchanged()) {
         every_file_is_there(store.as_ref(), change).await?;
         let commit = change.commit(&stamp)?;
-        let actions = format!("_lake/prepared/{attempt}/{}.json", change.name().replace('/', "."));
+        let actions = format!(
+            "_lake/prepared/{attempt}/{}.json",
+            change.name().replace('/', ".")
+        );
         let sha256 = hex::encode(Sha256::digest(&commit.body));
         let path = Path::from(actions.as_str());
         let put = store.put(&path, Bytes::from(commit.body).into()).await;
@@ -96,7 +99,10 @@ async fn put_seal(state: &State, seal: &Seal) -> Result<()> {
 async fn every_file_is_there(store: &dyn ObjectStore, change: &Prepared) -> Result<()> {
     for file in change.new_files() {
         let path = Path::from(format!("{}/{file}", change.name()));
-        store.head(&path).await.map_err(|e| RunError::store(&path, e))?;
+        store
+            .head(&path)
+            .await
+            .map_err(|e| RunError::store(&path, e))?;
     }
     Ok(())
 }

@@ -55,12 +55,15 @@ pub(crate) async fn standard(
     let failed = |e: DataFusionError| RunError::sql(table_name(table), &e);
     let selected: Vec<String> = names(&plan);
     let plan = carry(plan, inputs).map_err(failed)?;
-    let loaded = lit(ScalarValue::TimestampMicrosecond(Some(columns.loaded_at), Some("UTC".into())));
-    let last = vec![
-        loaded.alias("_loaded_at"),
-        lit(columns.run).alias("_run"),
-    ];
-    let mut output: Vec<String> = selected.into_iter().filter(|n| !CARRIED.contains(&n.as_str())).collect();
+    let loaded = lit(ScalarValue::TimestampMicrosecond(
+        Some(columns.loaded_at),
+        Some("UTC".into()),
+    ));
+    let last = vec![loaded.alias("_loaded_at"), lit(columns.run).alias("_run")];
+    let mut output: Vec<String> = selected
+        .into_iter()
+        .filter(|n| !CARRIED.contains(&n.as_str()))
+        .collect();
     output.extend(CARRIED.map(str::to_owned));
     finish(table, plan, &output, last)
 }
@@ -79,8 +82,18 @@ pub(crate) async fn consumption(
 
 async fn sql(session: &SessionContext, table: &TableDeclaration) -> Result<LogicalPlan> {
     let failed = |e: DataFusionError| RunError::sql(table_name(table), &e);
-    let plan = session.state().create_logical_plan(&table.sql).await.map_err(failed)?;
-    if !matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_) | LogicalPlan::Copy(_)) {
+    let plan = session
+        .state()
+        .create_logical_plan(&table.sql)
+        .await
+        .map_err(failed)?;
+    if !matches!(
+        plan,
+        LogicalPlan::Ddl(_)
+            | LogicalPlan::Dml(_)
+            | LogicalPlan::Statement(_)
+            | LogicalPlan::Copy(_)
+    ) {
         return Ok(plan);
     }
     Err(RunError::Sql {
@@ -90,7 +103,11 @@ async fn sql(session: &SessionContext, table: &TableDeclaration) -> Result<Logic
 }
 
 fn names(plan: &LogicalPlan) -> Vec<String> {
-    plan.schema().fields().iter().map(|field| field.name().clone()).collect()
+    plan.schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect()
 }
 
 /// Casts every column to what tables hold, and checks that the declared keys are there.
@@ -121,7 +138,10 @@ fn finish(
     let mut exprs = Vec::new();
     let mut fields = Vec::new();
     for column in output {
-        let (qualifier, field) = plan.schema().qualified_field_with_unqualified_name(column).map_err(failed)?;
+        let (qualifier, field) = plan
+            .schema()
+            .qualified_field_with_unqualified_name(column)
+            .map_err(failed)?;
         let stored = stored_type(field.data_type()).ok_or_else(|| {
             wrong(format!(
                 "column {column} is {}, which a Delta table cannot hold; cast it in the SQL",
@@ -139,11 +159,15 @@ fn finish(
         fields.push(Field::new(column, stored, true));
     }
     for expr in last {
-        let (_, field) = datafusion::logical_expr::ExprSchemable::to_field(&expr, plan.schema().as_ref()).map_err(failed)?;
+        let (_, field) =
+            datafusion::logical_expr::ExprSchemable::to_field(&expr, plan.schema().as_ref())
+                .map_err(failed)?;
         fields.push(field.as_ref().clone().with_nullable(true));
         exprs.push(expr);
     }
-    let plan = LogicalPlanBuilder::from(plan).project(exprs).map_err(failed)?;
+    let plan = LogicalPlanBuilder::from(plan)
+        .project(exprs)
+        .map_err(failed)?;
     Ok(Shaped {
         plan: plan.build().map_err(failed)?,
         spec: TableSpec {
@@ -195,12 +219,17 @@ fn carry(plan: LogicalPlan, inputs: &[String]) -> DataFusionResult<LogicalPlan> 
             let inner = carry(Arc::unwrap_or_clone(projection.input), inputs)?;
             let mut exprs = projection.expr;
             for name in CARRIED {
-                let chosen = exprs.iter().any(|expr| expr.schema_name().to_string() == name || expr.qualified_name().1 == name);
+                let chosen = exprs.iter().any(|expr| {
+                    expr.schema_name().to_string() == name || expr.qualified_name().1 == name
+                });
                 if !chosen {
                     exprs.push(carried(inner.schema(), name)?);
                 }
             }
-            Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(inner))?))
+            Ok(LogicalPlan::Projection(Projection::try_new(
+                exprs,
+                Arc::new(inner),
+            )?))
         }
         LogicalPlan::SubqueryAlias(alias) => {
             let inner = carry(Arc::unwrap_or_clone(alias.input), inputs)?;
@@ -210,7 +239,9 @@ fn carry(plan: LogicalPlan, inputs: &[String]) -> DataFusionResult<LogicalPlan> 
         LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_) => {
             let exprs = plan.expressions();
             let inner = plan.inputs().into_iter().cloned();
-            let inner = inner.map(|input| carry(input, inputs)).collect::<DataFusionResult<_>>()?;
+            let inner = inner
+                .map(|input| carry(input, inputs))
+                .collect::<DataFusionResult<_>>()?;
             plan.with_new_exprs(exprs, inner)
         }
         other => Err(DataFusionError::Plan(format!(
@@ -337,8 +368,15 @@ impl ScalarUDFImpl for TransformFunction {
         let rows = arrays.first().map_or(rows, |array| array.len());
         let result = self.plugin.call(self.index, &arrays, rows);
         let array = result.map_err(|e| DataFusionError::External(Box::new(e)))?;
-        if args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_))) && array.len() == 1 {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+        if args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)))
+            && array.len() == 1
+        {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &array, 0,
+            )?));
         }
         Ok(ColumnarValue::Array(array))
     }

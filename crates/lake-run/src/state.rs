@@ -1,8 +1,8 @@
 //! A pipeline's state: its root, its runs, and the run that still has to be finished.
 
+use lake_delta::{Root, Snapshot};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use lake_delta::{Root, Snapshot};
 
 use crate::apply;
 use crate::error::{Result, RunError};
@@ -25,7 +25,10 @@ impl State {
         let root = root.child(pipeline);
         let mut finished = last_finished(&root, pipeline).await?;
         while let Some(seal) = read_seal(&root, finished + 1).await? {
-            tracing::info!(run = seal.run, "finishing a run that was sealed and not applied");
+            tracing::info!(
+                run = seal.run,
+                "finishing a run that was sealed and not applied"
+            );
             apply::apply(&root, &seal).await?;
             finished = seal.run;
         }
@@ -82,5 +85,6 @@ pub(crate) async fn read_seal(root: &Root, run: i64) -> Result<Option<Seal>> {
         )));
     }
     let seal = serde_json::from_value(value);
-    seal.map(Some).map_err(|e| broken(format!("the seal cannot be read: {e}")))
+    seal.map(Some)
+        .map_err(|e| broken(format!("the seal cannot be read: {e}")))
 }

@@ -66,7 +66,11 @@ pub(crate) fn load(wanted: &TransformRef, cache: &Path, profile: Profile) -> Res
         Some(library) => library,
         None => build.run()?,
     };
-    let digest = library.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let digest = library
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let plugin = Plugin::load(&library).map_err(|source| RunError::Load {
         name: wanted.name.clone(),
         source: Box::new(source),
@@ -103,7 +107,10 @@ fn check_identity(wanted: &TransformRef, plugin: &Plugin) -> Result<String> {
                 wanted.version
             ),
         )),
-        Err(e) => Err(fault(wanted, format!("its version '{version}' is none: {e}"))),
+        Err(e) => Err(fault(
+            wanted,
+            format!("its version '{version}' is none: {e}"),
+        )),
     }
 }
 
@@ -191,7 +198,9 @@ impl Build<'_> {
         let extension = built.extension().unwrap_or_default();
         let library = self.directory.join(digest).with_extension(extension);
         if !library.is_file() {
-            let partial = self.directory.join(format!("{}.partial", uuid::Uuid::new_v4()));
+            let partial = self
+                .directory
+                .join(format!("{}.partial", uuid::Uuid::new_v4()));
             fs::write(&partial, &bytes).map_err(failed(&partial))?;
             fs::rename(&partial, &library).map_err(failed(&library))?;
         }
@@ -201,7 +210,8 @@ impl Build<'_> {
         };
         let json = serde_json::to_vec_pretty(&stamp).map_err(io::Error::from);
         let path = self.stamp_path();
-        json.and_then(|json| fs::write(&path, json)).map_err(failed(&path))?;
+        json.and_then(|json| fs::write(&path, json))
+            .map_err(failed(&path))?;
         Ok(library)
     }
 
@@ -209,7 +219,12 @@ impl Build<'_> {
     fn cargo(&self) -> Result<PathBuf> {
         let mut command = Command::new("cargo");
         command
-            .args(["build", "--lib", "--message-format=json-render-diagnostics", "--manifest-path"])
+            .args([
+                "build",
+                "--lib",
+                "--message-format=json-render-diagnostics",
+                "--manifest-path",
+            ])
             .arg(&self.manifest);
         if self.profile == Profile::Release {
             command.arg("--release");
@@ -236,9 +251,14 @@ impl Build<'_> {
             })
             .filter_map(|message| {
                 let files = message["filenames"].as_array()?.clone();
-                files.iter().filter_map(|file| file.as_str()).map(PathBuf::from).find(|file| {
-                    file.extension().is_some_and(|e| e == std::env::consts::DLL_EXTENSION)
-                })
+                files
+                    .iter()
+                    .filter_map(|file| file.as_str())
+                    .map(PathBuf::from)
+                    .find(|file| {
+                        file.extension()
+                            .is_some_and(|e| e == std::env::consts::DLL_EXTENSION)
+                    })
             })
             .next_back();
         artifact.ok_or_else(|| {
@@ -261,12 +281,20 @@ impl Build<'_> {
             .flat_map(|path| path.ancestors().skip(1).take(4))
             .map(|directory| directory.join("Cargo.toml"))
             .collect();
-        manifests.extend(self.manifest.ancestors().skip(1).map(|d| d.join("Cargo.lock")));
+        manifests.extend(
+            self.manifest
+                .ancestors()
+                .skip(1)
+                .map(|d| d.join("Cargo.lock")),
+        );
         manifests.push(self.manifest.clone());
         manifests.sort();
         manifests.dedup();
         paths.extend(manifests.into_iter().filter(|path| path.is_file()));
-        paths.iter().filter_map(|path| Source::of(path).ok()).collect()
+        paths
+            .iter()
+            .filter_map(|path| Source::of(path).ok())
+            .collect()
     }
 }
 
@@ -289,7 +317,11 @@ fn dep_info(text: &str) -> Vec<PathBuf> {
         }
     }
     paths.push(current);
-    paths.into_iter().filter(|path| !path.is_empty()).map(PathBuf::from).collect()
+    paths
+        .into_iter()
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .collect()
 }
 
 #[cfg(test)]

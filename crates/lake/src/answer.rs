@@ -16,10 +16,17 @@ const NULL: &str = "∅";
 /// A table no wider than `width`; rows that do not fit beside each other are
 /// printed one value a line.
 pub(crate) fn table(answer: &Answer, width: Option<usize>) -> Result<String, ArrowError> {
-    let names: Vec<String> = answer.schema.fields().iter().map(|f| f.name().clone()).collect();
+    let names: Vec<String> = answer
+        .schema
+        .fields()
+        .iter()
+        .map(|f| f.name().clone())
+        .collect();
     let rows = cells(&answer.batches)?;
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(names.clone());
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_header(names.clone());
     for (column, field) in table.column_iter_mut().zip(answer.schema.fields()) {
         if is_number(field.data_type()) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -33,7 +40,11 @@ pub(crate) fn table(answer: &Answer, width: Option<usize>) -> Result<String, Arr
         many => format!("{many} rows"),
     };
     let text = table.to_string();
-    let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    let widest = text
+        .lines()
+        .map(|line| line.chars().count())
+        .max()
+        .unwrap_or(0);
     match width {
         Some(width) if widest > width => Ok(format!("{}{count}\n", records(&names, &rows, width))),
         _ => Ok(format!("{text}\n{count}\n")),
@@ -42,7 +53,11 @@ pub(crate) fn table(answer: &Answer, width: Option<usize>) -> Result<String, Arr
 
 /// One value a line, folded where it is longer than what is left of the line.
 fn records(names: &[String], rows: &[Vec<String>], width: usize) -> String {
-    let label = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let label = names
+        .iter()
+        .map(|name| name.chars().count())
+        .max()
+        .unwrap_or(0);
     let room = width.saturating_sub(label + 3).max(10);
     let mut text = String::new();
     for (n, row) in rows.iter().enumerate() {
@@ -52,7 +67,9 @@ fn records(names: &[String], rows: &[Vec<String>], width: usize) -> String {
         let _ = writeln!(text, "{title}{}", "─".repeat(rest));
         for (name, value) in names.iter().zip(row) {
             let characters: Vec<char> = value.chars().collect();
-            let mut pieces = characters.chunks(room).map(|piece| piece.iter().collect::<String>());
+            let mut pieces = characters
+                .chunks(room)
+                .map(|piece| piece.iter().collect::<String>());
             let first = pieces.next().unwrap_or_default();
             let _ = writeln!(text, "{name:<label$} │ {first}");
             for piece in pieces {
@@ -89,17 +106,29 @@ pub(crate) fn json(answer: &Answer) -> Result<String, ArrowError> {
     }
     writer.finish()?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(if text.is_empty() { "[]\n".to_owned() } else { format!("{text}\n") })
+    Ok(if text.is_empty() {
+        "[]\n".to_owned()
+    } else {
+        format!("{text}\n")
+    })
 }
 
 fn cells(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, ArrowError> {
     let options = FormatOptions::default().with_null(NULL);
     let mut rows = Vec::new();
     for batch in batches {
-        let columns = batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options));
+        let columns = batch
+            .columns()
+            .iter()
+            .map(|c| ArrayFormatter::try_new(c.as_ref(), &options));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
-            rows.push(columns.iter().map(|column| column.value(row).to_string()).collect());
+            rows.push(
+                columns
+                    .iter()
+                    .map(|column| column.value(row).to_string())
+                    .collect(),
+            );
         }
     }
     Ok(rows)
@@ -108,18 +137,21 @@ fn cells(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, ArrowError> {
 /// CSV has no nested values: they become their text.
 fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let options = FormatOptions::default();
-    let columns = batch.columns().iter().zip(batch.schema_ref().fields()).map(|(column, field)| {
-        let column: ArrayRef = if column.data_type().is_nested() {
-            let shown = ArrayFormatter::try_new(column.as_ref(), &options)?;
-            let texts = (0..column.len()).map(|row| {
-                column.is_valid(row).then(|| shown.value(row).to_string())
-            });
-            std::sync::Arc::new(texts.collect::<arrow::array::StringArray>())
-        } else {
-            ArrayRef::clone(column)
-        };
-        Ok((field.name().clone(), column))
-    });
+    let columns = batch
+        .columns()
+        .iter()
+        .zip(batch.schema_ref().fields())
+        .map(|(column, field)| {
+            let column: ArrayRef = if column.data_type().is_nested() {
+                let shown = ArrayFormatter::try_new(column.as_ref(), &options)?;
+                let texts = (0..column.len())
+                    .map(|row| column.is_valid(row).then(|| shown.value(row).to_string()));
+                std::sync::Arc::new(texts.collect::<arrow::array::StringArray>())
+            } else {
+                ArrayRef::clone(column)
+            };
+            Ok((field.name().clone(), column))
+        });
     RecordBatch::try_from_iter_with_nullable(
         columns
             .collect::<Result<Vec<_>, ArrowError>>()?

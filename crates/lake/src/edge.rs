@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use lake_pipeline::Overrides;
-use lake_run::{Profile, Settings};
+use lake_run::{Profile, Root, Settings};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Format, Log};
@@ -26,16 +26,25 @@ pub(crate) fn settings(file: Option<&Path>, overrides: &Overrides) -> Result<Set
         None => only_pipeline(&working_dir)?,
     };
     let source = fs::read_to_string(&file).map_err(|e| {
-        Failure::Usage(format!("{}: the pipeline file cannot be read: {e}", file.display()))
+        Failure::Usage(format!(
+            "{}: the pipeline file cannot be read: {e}",
+            file.display()
+        ))
     })?;
     let variable = |name: &str| env::var(name).ok();
     let pipeline = lake_pipeline::parse(&source, &file, &working_dir, &variable, overrides)
         .map_err(|faults| Failure::Usage(faults.to_string()))?;
+    let root = Root::open(&pipeline.root).map_err(|e| Failure::Usage(e.to_string()))?;
     Ok(Settings {
         pipeline,
         file,
+        root,
         cache: cache(),
-        profile: if cfg!(debug_assertions) { Profile::Dev } else { Profile::Release },
+        profile: if cfg!(debug_assertions) {
+            Profile::Dev
+        } else {
+            Profile::Release
+        },
         clock: chrono::Utc::now,
         host: host(),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -46,17 +55,27 @@ pub(crate) fn settings(file: Option<&Path>, overrides: &Overrides) -> Result<Set
 fn only_pipeline(working_dir: &Path) -> Result<PathBuf, Failure> {
     let directory = working_dir.join("pipelines");
     let mut found: Vec<PathBuf> = fs::read_dir(&directory)
-        .map_err(|_| Failure::Usage("name a pipeline file: there is no directory pipelines/ here".to_owned()))?
+        .map_err(|_| {
+            Failure::Usage("name a pipeline file: there is no directory pipelines/ here".to_owned())
+        })?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
         .collect();
     found.sort();
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Failure::Usage("name a pipeline file: pipelines/ holds none".to_owned())),
+        [] => Err(Failure::Usage(
+            "name a pipeline file: pipelines/ holds none".to_owned(),
+        )),
         several => {
-            let names: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
-            Err(Failure::Usage(format!("name a pipeline file, one of {}", names.join(", "))))
+            let names: Vec<String> = several
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            Err(Failure::Usage(format!(
+                "name a pipeline file, one of {}",
+                names.join(", ")
+            )))
         }
     }
 }
@@ -104,9 +123,13 @@ pub(crate) fn start_logging(log: &Log) {
     let filter = if log.verbose > 1 {
         EnvFilter::new("trace")
     } else {
-        EnvFilter::new(format!("error,lake={level},lake_run={level},lake_delta={level}"))
+        EnvFilter::new(format!(
+            "error,lake={level},lake_run={level},lake_delta={level}"
+        ))
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     match log.log_format {
         Format::Text => lines
             .without_time()
@@ -119,7 +142,10 @@ pub(crate) fn start_logging(log: &Log) {
 
 /// Runs one future to its end, on as many threads as there are cores.
 pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| Failure::Failed(format!("no threads can be started: {e}")))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime =
+        runtime.map_err(|e| Failure::Failed(format!("no threads can be started: {e}")))?;
     Ok(runtime.block_on(future))
 }

@@ -28,7 +28,7 @@ impl Failure {
                 RunError::Transform { .. }
                 | RunError::Load { .. }
                 | RunError::Sql { .. }
-                | RunError::Function(_)
+                | RunError::Function { .. }
                 | RunError::Input { .. }
                 | RunError::State { .. }
                 | RunError::Table(_)
@@ -46,7 +46,11 @@ impl Failure {
 
     /// The failure for programs.
     pub(crate) fn to_json(&self) -> String {
-        let status = if self.code() == 3 { "stopped" } else { "failed" };
+        let status = if self.code() == 3 {
+            "stopped"
+        } else {
+            "failed"
+        };
         json!({ "status": status, "exit_code": self.code(), "error": self.to_string() }).to_string()
     }
 }

@@ -37,9 +37,15 @@ fn main() -> ExitCode {
 /// A reader that has gone away (`lake query … | head`) is no failure.
 fn print(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            let _ = writeln!(io::stderr(), "error: the output could not be written: {error}");
+            let _ = writeln!(
+                io::stderr(),
+                "error: the output could not be written: {error}"
+            );
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,
@@ -48,7 +54,11 @@ fn print(text: &str) -> ExitCode {
 
 fn perform(command: Command) -> Result<String, Failure> {
     match command {
-        Command::Run { pipeline, common, output } => {
+        Command::Run {
+            pipeline,
+            common,
+            output,
+        } => {
             let settings = settings(&pipeline, &common)?;
             let report = edge::block_on(lake_run::run(&settings))??;
             for warning in &report.warnings {
@@ -59,7 +69,11 @@ fn perform(command: Command) -> Result<String, Failure> {
                 Format::Json => format!("{}\n", summary::json(&report)),
             })
         }
-        Command::Validate { pipeline, common, output } => {
+        Command::Validate {
+            pipeline,
+            common,
+            output,
+        } => {
             let settings = settings(&pipeline, &common)?;
             let declaration = edge::block_on(lake_run::validate(&settings))??;
             Ok(match output {
@@ -67,10 +81,16 @@ fn perform(command: Command) -> Result<String, Failure> {
                 Format::Json => format!("{}\n", summary::validated_json(&settings, &declaration)),
             })
         }
-        Command::Query { mut words, common, output } => {
+        Command::Query {
+            mut words,
+            common,
+            output,
+        } => {
             // The query is the last word; a pipeline file may stand before it.
             let sql = words.pop().unwrap_or_default();
-            let pipeline = Pipeline { file: words.pop().map(Into::into) };
+            let pipeline = Pipeline {
+                file: words.pop().map(Into::into),
+            };
             let settings = settings(&pipeline, &common)?;
             let answer = edge::block_on(lake_run::query(&settings, &sql))??;
             let text = match output {

@@ -13,19 +13,31 @@ const TOP_REASONS: usize = 4;
 /// in the next command, with a space behind it, or nothing.
 pub(crate) fn text(report: &Report, pipeline: &str) -> String {
     match &report.outcome {
-        Outcome::NothingToDo { last_run, loaded_files } => {
+        Outcome::NothingToDo {
+            last_run,
+            loaded_files,
+        } => {
             let last = match last_run {
                 0 => "there is no file to load yet".to_owned(),
-                run => format!("all {} are loaded, the last by run {run}", files(*loaded_files)),
+                run => format!(
+                    "all {} are loaded, the last by run {run}",
+                    files(*loaded_files)
+                ),
             };
-            format!("{}: nothing to do, nothing written: {last}.\n", report.pipeline)
+            format!(
+                "{}: nothing to do, nothing written: {last}.\n",
+                report.pipeline
+            )
         }
         Outcome::Published(record) => published(report, record, pipeline),
     }
 }
 
 fn published(report: &Report, record: &RunRecord, pipeline: &str) -> String {
-    let mut text = format!("{}: run {} is published in {}\n\n", report.pipeline, record.run, report.root);
+    let mut text = format!(
+        "{}: run {} is published in {}\n\n",
+        report.pipeline, record.run, report.root
+    );
     // Writing to a string cannot fail.
     for input in &record.inputs {
         let _ = writeln!(
@@ -40,7 +52,10 @@ fn published(report: &Report, record: &RunRecord, pipeline: &str) -> String {
         let _ = write!(text, "    rejected  {:>12}", number(input.rejected));
         if input.rejected > 0 {
             let share = 100.0 * input.rejected as f64 / input.rows as f64;
-            let reasons = report.reasons.get(&input.name).map_or(&[][..], Vec::as_slice);
+            let reasons = report
+                .reasons
+                .get(&input.name)
+                .map_or(&[][..], Vec::as_slice);
             let _ = write!(text, "  ({share:.1} %): {}", top(reasons));
         }
         text.push('\n');
@@ -50,7 +65,9 @@ fn published(report: &Report, record: &RunRecord, pipeline: &str) -> String {
     }
     let _ = writeln!(text, "\n{}", tables(record));
     let stages = record.stages.iter().filter(|stage| stage.seconds >= 0.001);
-    let stages: Vec<String> = stages.map(|s| format!("{} {}", s.stage, seconds(s.seconds))).collect();
+    let stages: Vec<String> = stages
+        .map(|s| format!("{} {}", s.stage, seconds(s.seconds)))
+        .collect();
     let _ = writeln!(
         text,
         "\n  {} ({}), peak memory {}, transform {} {}\n",
@@ -129,7 +146,10 @@ const COLUMNS: [Figure; 7] = [
 /// The report for programs: stable names, one object.
 pub(crate) fn json(report: &Report) -> Value {
     match &report.outcome {
-        Outcome::NothingToDo { last_run, loaded_files } => json!({
+        Outcome::NothingToDo {
+            last_run,
+            loaded_files,
+        } => json!({
             "status": "nothing_to_do",
             "pipeline": report.pipeline,
             "last_run": last_run,
@@ -166,7 +186,10 @@ pub(crate) fn json(report: &Report) -> Value {
                     (table.name.clone(), Value::Object(value))
                 })
                 .collect();
-            let stages = record.stages.iter().map(|s| (s.stage.clone(), json!(s.seconds)));
+            let stages = record
+                .stages
+                .iter()
+                .map(|s| (s.stage.clone(), json!(s.seconds)));
             json!({
                 "run": record.run,
                 "status": record.status,
@@ -187,8 +210,11 @@ pub(crate) fn json(report: &Report) -> Value {
 /// What `validate` found, for people.
 pub(crate) fn validated(settings: &Settings, declaration: &Declaration) -> String {
     let inputs: Vec<&str> = declaration.inputs.iter().map(|i| i.name.as_str()).collect();
-    let tables: Vec<String> =
-        declaration.tables.iter().map(|t| format!("{}/{}", t.zone, t.name)).collect();
+    let tables: Vec<String> = declaration
+        .tables
+        .iter()
+        .map(|t| format!("{}/{}", t.zone, t.name))
+        .collect();
     format!(
         "{}: fine; transform {} {} reads {} and makes {}\n",
         settings.file.display(),
@@ -258,8 +284,14 @@ mod tests {
 
     #[test]
     fn figures_read_well() {
-        assert_eq!([number(0), number(999), number(1_234_567)], ["0", "999", "1,234,567"]);
-        assert_eq!([bytes(12), bytes(2048), bytes(5 << 30)], ["12 B", "2.0 KiB", "5.0 GiB"]);
+        assert_eq!(
+            [number(0), number(999), number(1_234_567)],
+            ["0", "999", "1,234,567"]
+        );
+        assert_eq!(
+            [bytes(12), bytes(2048), bytes(5 << 30)],
+            ["12 B", "2.0 KiB", "5.0 GiB"]
+        );
         assert_eq!([seconds(0.0123), seconds(61.26)], ["12 ms", "61.3 s"]);
     }
 }

@@ -2,6 +2,9 @@
 
 #![expect(missing_docs, reason = "tests say what they are in their names")]
 
+#[cfg(test)]
 mod merge;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
 mod tables;

@@ -16,14 +16,17 @@ type Model = BTreeMap<i64, (i64, String)>;
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     // Few keys and few sequences, so that corrections, late old rows,
     // duplicates in a batch and equal rows all happen often.
-    let row = (0_i64..12, 0_i64..6).prop_map(|(key, sequence)| {
-        (key, sequence, format!("{key}@{sequence}"))
-    });
+    let row = (0_i64..12, 0_i64..6)
+        .prop_map(|(key, sequence)| (key, sequence, format!("{key}@{sequence}")));
     prop::collection::vec(row, 0..24)
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 /// What the model says a batch does to a table.
@@ -71,7 +74,11 @@ fn keys_in(lake: &Lake, path: &str) -> BTreeSet<i64> {
     let mut keys = BTreeSet::new();
     for batch in reader.build().unwrap() {
         let batch = batch.unwrap();
-        let column = batch.column_by_name("key").unwrap().as_primitive::<Int64Type>().clone();
+        let column = batch
+            .column_by_name("key")
+            .unwrap()
+            .as_primitive::<Int64Type>()
+            .clone();
         keys.extend(column.values().iter().copied());
     }
     keys
@@ -87,9 +94,16 @@ async fn story(partitioned: bool, batches: Vec<Vec<Row>>) {
         assert_eq!(prepared.counts, counts, "{rows:?}");
         for path in prepared.removed_files() {
             let keys = keys_in(&lake, path);
-            assert!(!keys.is_disjoint(&replaced), "{path} was rewritten without need");
+            assert!(
+                !keys.is_disjoint(&replaced),
+                "{path} was rewritten without need"
+            );
         }
-        assert_eq!(read(prepared.provider().await.unwrap()).await, model, "as prepared");
+        assert_eq!(
+            read(prepared.provider().await.unwrap()).await,
+            model,
+            "as prepared"
+        );
         assert_eq!(prepared.rows(), model.len() as u64);
         if !prepared.is_unchanged() {
             let _ = lake.apply(&prepared).await;
@@ -147,19 +161,45 @@ async fn a_difference_within_groups_leaves_other_groups_alone() {
     let now = [row(1, "old"), row(4, "new"), row(10, "new")];
     let day = batch(&now).project(&[1]).unwrap().slice(0, 1);
     let scope = Differences {
-        within: Some(Groups { columns: vec!["day".into()], values: vec![day] }),
+        within: Some(Groups {
+            columns: vec!["day".into()],
+            values: vec![day],
+        }),
         besides: Vec::new(),
     };
     let plan = plan(&attempt.session, &now).await;
     let base = lake.open(&spec).await;
     let key = ["key".to_owned()];
-    let prepared = attempt.merge_differences(&spec, base, plan, &key, scope).await.unwrap();
-    let counts = Counts { inserted: 1, updated: 1, unchanged: 1, superseded: 0, deleted: 1 };
+    let prepared = attempt
+        .merge_differences(&spec, base, plan, &key, scope)
+        .await
+        .unwrap();
+    let counts = Counts {
+        inserted: 1,
+        updated: 1,
+        unchanged: 1,
+        superseded: 0,
+        deleted: 1,
+    };
     assert_eq!(prepared.counts, counts);
     let _ = lake.apply(&prepared).await;
-    let values: Vec<(i64, String)> =
-        lake.rows(&spec).await.into_iter().map(|(key, row)| (key, row.1)).collect();
-    let expected = [(0, "old"), (1, "old"), (2, "old"), (3, "old"), (4, "new"), (5, "old"), (6, "old"), (8, "old"), (10, "new")];
+    let values: Vec<(i64, String)> = lake
+        .rows(&spec)
+        .await
+        .into_iter()
+        .map(|(key, row)| (key, row.1))
+        .collect();
+    let expected = [
+        (0, "old"),
+        (1, "old"),
+        (2, "old"),
+        (3, "old"),
+        (4, "new"),
+        (5, "old"),
+        (6, "old"),
+        (8, "old"),
+        (10, "new"),
+    ];
     assert_eq!(values, expected.map(|(key, value)| (key, value.to_owned())));
 }
 
@@ -167,14 +207,28 @@ async fn a_difference_within_groups_leaves_other_groups_alone() {
 async fn touched_groups_come_from_new_and_from_replaced_rows() {
     let spec = spec(true);
     let mut lake = Lake::new();
-    let prepared = lake.merge(&spec, &[(0, 0, "a".into()), (1, 0, "a".into())]).await;
+    let prepared = lake
+        .merge(&spec, &[(0, 0, "a".into()), (1, 0, "a".into())])
+        .await;
     let _ = lake.apply(&prepared).await;
     let prepared = lake.merge(&spec, &[(1, 1, "b".into())]).await;
-    let groups = lake.attempt().touched(&prepared, &["value".to_owned()]).await.unwrap();
+    let groups = lake
+        .attempt()
+        .touched(&prepared, &["value".to_owned()])
+        .await
+        .unwrap();
     let mut values: Vec<String> = groups
         .values
         .iter()
-        .flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|batch| {
+            batch
+                .column(0)
+                .as_string::<i32>()
+                .iter()
+                .flatten()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
         .collect();
     values.sort();
     assert_eq!(values, ["a", "b"]);
@@ -187,9 +241,24 @@ async fn a_missing_key_value_is_refused_with_the_columns_name() {
     let lake = Lake::new();
     let attempt = lake.attempt();
     let sql = "SELECT CAST(NULL AS BIGINT) AS key, CAST('2026-01-01' AS DATE) AS day, CAST(1 AS BIGINT) AS sequence, 'x' AS value";
-    let plan = attempt.session.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let plan = attempt
+        .session
+        .sql(sql)
+        .await
+        .unwrap()
+        .create_physical_plan()
+        .await
+        .unwrap();
     let key = ["key".to_owned()];
-    let error = attempt.merge_newest(&spec, None, plan, &key, &["sequence".to_owned()]).await.unwrap_err();
-    assert!(error.to_string().contains("have no key, which is part of the key"), "{error}");
+    let error = attempt
+        .merge_newest(&spec, None, plan, &key, &["sequence".to_owned()])
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("have no key, which is part of the key"),
+        "{error}"
+    );
     assert_eq!(schema().fields().len(), 4);
 }

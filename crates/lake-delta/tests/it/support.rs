@@ -25,7 +25,11 @@ pub(crate) fn spec(partitioned: bool) -> TableSpec {
     TableSpec {
         name: "standard/t".to_owned(),
         schema: schema(),
-        partition_by: if partitioned { vec!["day".to_owned()] } else { Vec::new() },
+        partition_by: if partitioned {
+            vec!["day".to_owned()]
+        } else {
+            Vec::new()
+        },
     }
 }
 
@@ -43,7 +47,9 @@ pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
         schema(),
         vec![
             Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.0))),
-            Arc::new(Date32Array::from_iter_values(rows.iter().map(|r| (r.0 % 3) as i32))),
+            Arc::new(Date32Array::from_iter_values(
+                rows.iter().map(|r| (r.0 % 3) as i32),
+            )),
             Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.1))),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &r.2))),
         ],
@@ -55,7 +61,11 @@ impl Lake {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::open(directory.path().to_str().unwrap()).unwrap();
-        Self { directory, root, run: 0 }
+        Self {
+            directory,
+            root,
+            run: 0,
+        }
     }
 
     pub(crate) fn attempt(&self) -> Attempt {
@@ -71,7 +81,9 @@ impl Lake {
     }
 
     pub(crate) async fn open(&self, spec: &TableSpec) -> Option<Snapshot> {
-        Snapshot::open(&self.root, PIPELINE, &spec.name).await.unwrap()
+        Snapshot::open(&self.root, PIPELINE, &spec.name)
+            .await
+            .unwrap()
     }
 
     pub(crate) fn stamp(&self) -> Stamp {
@@ -86,7 +98,9 @@ impl Lake {
     pub(crate) async fn apply(&mut self, prepared: &Prepared) -> Applied {
         let stamp = self.stamp();
         let commit = prepared.commit(&stamp).unwrap();
-        let applied = apply(&self.root, PIPELINE, prepared.name(), &commit, &stamp).await.unwrap();
+        let applied = apply(&self.root, PIPELINE, prepared.name(), &commit, &stamp)
+            .await
+            .unwrap();
         self.run += 1;
         applied
     }
@@ -96,7 +110,10 @@ impl Lake {
         let plan = plan(&attempt.session, rows).await;
         let base = self.open(spec).await;
         let (key, newest_by) = (["key".to_owned()], ["sequence".to_owned()]);
-        attempt.merge_newest(spec, base, plan, &key, &newest_by).await.unwrap()
+        attempt
+            .merge_newest(spec, base, plan, &key, &newest_by)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn rows(&self, spec: &TableSpec) -> BTreeMap<i64, (i64, String)> {
@@ -129,8 +146,15 @@ pub(crate) async fn read(
         let sequences = batch.column(1).as_primitive::<Int64Type>();
         let values = arrow::compute::cast(batch.column(2), &DataType::Utf8).unwrap();
         for n in 0..batch.num_rows() {
-            let row = (sequences.value(n), values.as_string::<i32>().value(n).to_owned());
-            assert!(rows.insert(keys.value(n), row).is_none(), "key {} twice", keys.value(n));
+            let row = (
+                sequences.value(n),
+                values.as_string::<i32>().value(n).to_owned(),
+            );
+            assert!(
+                rows.insert(keys.value(n), row).is_none(),
+                "key {} twice",
+                keys.value(n)
+            );
         }
     }
     rows

@@ -11,9 +11,17 @@ async fn applying_twice_commits_once() {
     let prepared = lake.merge(&spec, &[(1, 1, "a".into())]).await;
     let stamp = lake.stamp();
     let commit = prepared.commit(&stamp).unwrap();
-    assert_eq!(commit, prepared.commit(&stamp).unwrap(), "the same stamp, the same bytes");
-    let first = apply(&lake.root, PIPELINE, &spec.name, &commit, &stamp).await.unwrap();
-    let second = apply(&lake.root, PIPELINE, &spec.name, &commit, &stamp).await.unwrap();
+    assert_eq!(
+        commit,
+        prepared.commit(&stamp).unwrap(),
+        "the same stamp, the same bytes"
+    );
+    let first = apply(&lake.root, PIPELINE, &spec.name, &commit, &stamp)
+        .await
+        .unwrap();
+    let second = apply(&lake.root, PIPELINE, &spec.name, &commit, &stamp)
+        .await
+        .unwrap();
     assert_eq!((first, second), (Applied::Committed(0), Applied::Already));
     assert_eq!(lake.open(&spec).await.unwrap().version(), 0);
 }
@@ -25,11 +33,21 @@ async fn of_two_creations_one_wins_and_the_other_hears_of_it() {
     let ours = lake.merge(&spec, &[(1, 1, "a".into())]).await;
     let theirs = lake.merge(&spec, &[(2, 1, "b".into())]).await;
     let stamp = lake.stamp();
-    let _ = apply(&lake.root, PIPELINE, &spec.name, &theirs.commit(&stamp).unwrap(), &stamp).await.unwrap();
+    let _ = apply(
+        &lake.root,
+        PIPELINE,
+        &spec.name,
+        &theirs.commit(&stamp).unwrap(),
+        &stamp,
+    )
+    .await
+    .unwrap();
     let mut later = stamp.clone();
     later.run += 1;
     let commit = ours.commit(&later).unwrap();
-    let error = apply(&lake.root, PIPELINE, &spec.name, &commit, &later).await.unwrap_err();
+    let error = apply(&lake.root, PIPELINE, &spec.name, &commit, &later)
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::OutsideChange { .. }), "{error}");
     assert_eq!(lake.rows(&spec).await.len(), 1);
 }
@@ -45,11 +63,20 @@ async fn a_foreign_write_after_preparing_is_not_written_over() {
     let mut foreign = lake.stamp();
     foreign.app = "somebody".to_owned();
     let commit = theirs.commit(&foreign).unwrap();
-    let _ = apply(&lake.root, PIPELINE, &spec.name, &commit, &foreign).await.unwrap();
+    let _ = apply(&lake.root, PIPELINE, &spec.name, &commit, &foreign)
+        .await
+        .unwrap();
     let stamp = lake.stamp();
     let commit = ours.commit(&stamp).unwrap();
-    let error = apply(&lake.root, PIPELINE, &spec.name, &commit, &stamp).await.unwrap_err();
-    assert!(error.to_string().contains("version 1 was committed by somebody else (MERGE)"), "{error}");
+    let error = apply(&lake.root, PIPELINE, &spec.name, &commit, &stamp)
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("version 1 was committed by somebody else (MERGE)"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -72,8 +99,15 @@ async fn a_table_of_another_pipeline_is_not_touched() {
     let mut lake = Lake::new();
     let prepared = lake.merge(&spec, &[(1, 1, "a".into())]).await;
     let _ = lake.apply(&prepared).await;
-    let error = Snapshot::open(&lake.root, "other", &spec.name).await.unwrap_err();
-    assert!(error.to_string().contains("a table of the pipeline test, not of other"), "{error}");
+    let error = Snapshot::open(&lake.root, "other", &spec.name)
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("a table of the pipeline test, not of other"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -82,7 +116,9 @@ async fn files_that_are_no_table_are_not_built_over() {
     let place = lake.directory.path().join("standard/t");
     std::fs::create_dir_all(&place).unwrap();
     std::fs::write(place.join("part.parquet"), "x").unwrap();
-    let error = Snapshot::open(&lake.root, PIPELINE, "standard/t").await.unwrap_err();
+    let error = Snapshot::open(&lake.root, PIPELINE, "standard/t")
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("part.parquet"), "{error}");
 }
 
@@ -102,7 +138,10 @@ async fn another_schema_is_refused_column_by_column() {
         partition_by: Vec::new(),
         ..before.clone()
     };
-    let message = after.check(&lake.open(&before).await.unwrap()).unwrap_err().to_string();
+    let message = after
+        .check(&lake.open(&before).await.unwrap())
+        .unwrap_err()
+        .to_string();
     for part in [
         "column key is long in the table and string in the declaration",
         "column fresh is new",
