@@ -235,7 +235,7 @@ impl Merge<'_> {
                     .compared()
                     .iter()
                     .filter(|column| !self.rule.key.contains(column))
-                    .map(|c| format!("n.{0} IS NOT DISTINCT FROM o.{0}", quote(c)))
+                    .map(|c| format!("(n.{0} IS NOT DISTINCT FROM o.{0})", quote(c)))
                     .collect();
                 let same = if same.is_empty() {
                     "TRUE".to_owned()
@@ -255,7 +255,7 @@ impl Merge<'_> {
                         let within: Vec<String> = groups
                             .columns
                             .iter()
-                            .map(|c| format!("s.{0} IS NOT DISTINCT FROM x.{0}", quote(c)))
+                            .map(|c| format!("(s.{0} IS NOT DISTINCT FROM x.{0})", quote(c)))
                             .collect();
                         format!(
                             "(SELECT x.* FROM old x LEFT SEMI JOIN scope s ON {})",

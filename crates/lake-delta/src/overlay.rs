@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::catalog::TableProvider;
+use datafusion::datasource::empty::EmptyTable;
 use deltalake::DeltaTable;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -44,6 +45,10 @@ impl Prepared {
             && let Some(base) = &self.base
         {
             return base.provider().await;
+        }
+        if self.base.is_none() && self.adds.is_empty() {
+            // There is no directory yet that the library could open.
+            return Ok(Arc::new(EmptyTable::new(Arc::clone(&self.spec.schema))));
         }
         let stamp = Stamp {
             app: "lake/prepared".to_owned(),

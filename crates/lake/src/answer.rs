@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::csv::WriterBuilder;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use comfy_table::{CellAlignment, Table, presets};
@@ -86,7 +86,9 @@ pub(crate) fn csv(answer: &Answer) -> Result<String, ArrowError> {
     {
         let mut writer = WriterBuilder::new().with_header(true).build(&mut bytes);
         if answer.batches.is_empty() {
-            writer.write(&flat(&RecordBatch::new_empty(answer.schema.clone()))?)?;
+            writer.write(&flat(&RecordBatch::new_empty(SchemaRef::clone(
+                &answer.schema,
+            )))?)?;
         }
         for batch in &answer.batches {
             writer.write(&flat(batch)?)?;
