@@ -16,9 +16,9 @@ use crate::{Error, Result, Root, Snapshot};
 pub enum Applied {
     /// It is in the log now, as this version.
     Committed(i64),
-    /// It was there already: somebody else finished this run, or an earlier
-    /// attempt to did without hearing of it.
-    Already,
+    /// It was there already, as this version: somebody else finished this
+    /// run, or an earlier attempt to did without hearing of it.
+    Already(i64),
 }
 
 /// A store that answers an error or nothing is asked this often.
@@ -27,8 +27,8 @@ const PUT_ATTEMPTS: usize = 5;
 /// Commits `commit` to table `name`, on its base and nowhere else.
 ///
 /// The commit file is put where absent, so of several appliers one wins, and
-/// as all of them hold the same bytes it does not matter which. Commits of
-/// others that changed no files and no metadata (VACUUM) may lie between.
+/// the others find the run's `txn` in the log. Commits of others that changed
+/// no files and no metadata (VACUUM) may lie between.
 ///
 /// # Errors
 /// [`Error::OutsideChange`] where somebody else changed the table since the
@@ -40,30 +40,84 @@ pub async fn apply(
     commit: &Commit,
     stamp: &Stamp,
 ) -> Result<Applied> {
-    let place = root.child(name);
-    let store = place.store();
-    let current = Snapshot::open(root, pipeline, name).await?;
-    if let Some(current) = &current {
-        let done = current.transaction(&stamp.app).await?;
-        if done.is_some_and(|run| run >= stamp.run) {
-            return Ok(Applied::Already);
-        }
-    }
-    let newest = current.as_ref().map_or(-1, |table| table.version);
-    check_base(&place, name, commit, current.as_ref()).await?;
-    let mut version = commit.base + 1;
+    let store = root.child(name).store();
+    let mut version = match since_base(root, pipeline, name, commit, stamp).await? {
+        Since::Applied(version) => return Ok(Applied::Already(version)),
+        Since::Next(version) => version,
+    };
     loop {
-        if version > newest && put(&store, name, version, commit).await? == Put::Ours {
+        if put(&store, name, version, commit).await? == Put::Ours {
             return Ok(Applied::Committed(version));
         }
         match between(&store, name, version, stamp).await? {
-            Between::SameRun => return Ok(Applied::Already),
+            Between::SameRun => return Ok(Applied::Already(version)),
             Between::Harmless => version += 1,
             Between::Change(operation) => {
                 return Err(outside(commit.base, version, name, &operation));
             }
         }
     }
+}
+
+/// Checks that `commit` could be applied now: its base is the table's history
+/// still, and nobody has changed the table since.
+///
+/// # Errors
+/// [`Error::OutsideChange`] where that is not so; and the store's errors.
+pub async fn check(
+    root: &Root,
+    pipeline: &str,
+    name: &str,
+    commit: &Commit,
+    stamp: &Stamp,
+) -> Result<()> {
+    since_base(root, pipeline, name, commit, stamp)
+        .await
+        .map(|_| ())
+}
+
+/// What has happened to a table since a commit was prepared for it.
+enum Since {
+    /// The commit is there, as this version.
+    Applied(i64),
+    /// Nothing that matters: this version is free.
+    Next(i64),
+}
+
+async fn since_base(
+    root: &Root,
+    pipeline: &str,
+    name: &str,
+    commit: &Commit,
+    stamp: &Stamp,
+) -> Result<Since> {
+    let place = root.child(name);
+    let store = place.store();
+    let current = Snapshot::open(root, pipeline, name).await?;
+    let newest = current.as_ref().map_or(-1, |table| table.version);
+    let applied = match &current {
+        Some(current) => current.transaction(&stamp.app).await? >= Some(stamp.run),
+        None => false,
+    };
+    if !applied {
+        check_base(&place, name, commit, current.as_ref()).await?;
+    }
+    for version in commit.base + 1..=newest {
+        match between(&store, name, version, stamp).await {
+            Ok(Between::SameRun) => return Ok(Since::Applied(version)),
+            Ok(Between::Change(operation)) if !applied => {
+                return Err(outside(commit.base, version, name, &operation));
+            }
+            Err(error) if !applied => return Err(error),
+            // What came after this run's own commit does not matter here.
+            _ => {}
+        }
+    }
+    Ok(if applied {
+        Since::Applied(commit.base + 1)
+    } else {
+        Since::Next(newest.max(commit.base) + 1)
+    })
 }
 
 /// Writes a checkpoint of the table's newest version, so that opening it does

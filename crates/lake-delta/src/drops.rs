@@ -19,16 +19,13 @@ struct Dropped {
 }
 
 impl Drops {
-    /// Marks row `row` of file `index`, which has `rows` rows; whether it was
-    /// not marked before.
-    pub(crate) fn drop_row(&mut self, index: usize, row: usize, rows: usize) -> bool {
-        let file = self.files.entry(index).or_insert_with(|| {
-            let mut gone = BooleanBufferBuilder::new(rows);
-            gone.append_n(rows, false);
-            Dropped { gone, count: 0 }
+    /// Marks row `row` of file `index`; whether it was not marked before.
+    pub(crate) fn drop_row(&mut self, index: usize, row: usize) -> bool {
+        let file = self.files.entry(index).or_insert_with(|| Dropped {
+            gone: BooleanBufferBuilder::new(0),
+            count: 0,
         });
         if row >= file.gone.len() {
-            // Statistics of a foreign file may claim fewer rows than it has.
             file.gone.append_n(row + 1 - file.gone.len(), false);
         }
         if file.gone.get_bit(row) {
@@ -37,6 +34,11 @@ impl Drops {
         file.gone.set_bit(row, true);
         file.count += 1;
         true
+    }
+
+    /// Marks the row at a position; whether it was not marked before.
+    pub(crate) fn drop_at(&mut self, (index, row): (usize, usize)) -> bool {
+        self.drop_row(index, row)
     }
 
     /// The touched files, with the number of rows that leave each.
@@ -48,13 +50,18 @@ impl Drops {
         self.files.is_empty()
     }
 
+    /// Whether any row of file `index` leaves.
+    pub(crate) fn touches(&self, index: usize) -> bool {
+        self.files.contains_key(&index)
+    }
+
     /// For `rows` rows of a file from `start` on: true where the row stays.
     pub(crate) fn kept(&self, index: usize, start: usize, rows: usize) -> BooleanArray {
+        let Some(file) = self.files.get(&index) else {
+            return BooleanArray::new(BooleanBuffer::new_set(rows), None);
+        };
         let buffer = BooleanBuffer::collect_bool(rows, |n| {
-            !self
-                .files
-                .get(&index)
-                .is_some_and(|file| start + n < file.gone.len() && file.gone.get_bit(start + n))
+            start + n >= file.gone.len() || !file.gone.get_bit(start + n)
         });
         BooleanArray::new(buffer, None)
     }
@@ -67,9 +74,9 @@ mod tests {
     #[test]
     fn a_row_is_dropped_once_and_only_where_it_was_marked() {
         let mut drops = Drops::default();
-        assert!(drops.drop_row(3, 1, 4));
-        assert!(!drops.drop_row(3, 1, 4));
-        assert!(drops.drop_row(3, 9, 4));
+        assert!(drops.drop_row(3, 1));
+        assert!(!drops.drop_row(3, 1));
+        assert!(drops.drop_row(3, 9));
         assert_eq!(drops.touched().collect::<Vec<_>>(), [(3, 2)]);
         let kept = drops.kept(3, 0, 3);
         assert_eq!(

@@ -109,36 +109,22 @@ impl Error {
             source: source.into(),
         }
     }
+}
 
-    /// Whether the disk or the quota is full, however deep in the chain of
-    /// causes that is said.
-    pub fn is_storage_full(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            if let Some(io) = error.downcast_ref::<std::io::Error>()
-                && matches!(
-                    io.kind(),
-                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-                )
-            {
-                return true;
-            }
-            cause = error.source();
+/// Whether the disk or the quota is full, however deep in the chain of causes
+/// that is said.
+pub fn is_storage_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && matches!(
+                io.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            )
+        {
+            return true;
         }
-        false
+        cause = error.source();
     }
-
-    /// Whether the run's memory limit was what stopped it.
-    pub fn is_memory_limit(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            if let Some(DataFusionError::ResourcesExhausted(_)) =
-                error.downcast_ref::<DataFusionError>()
-            {
-                return true;
-            }
-            cause = error.source();
-        }
-        false
-    }
+    false
 }

@@ -26,8 +26,8 @@ mod stats;
 mod table;
 mod write;
 
-pub use apply::{Applied, apply, checkpoint};
-pub use error::{Error, Result};
+pub use apply::{Applied, apply, check, checkpoint};
+pub use error::{Error, Result, is_storage_full};
 pub use prepare::{Attempt, Differences, Groups};
 pub use prepared::{Commit, Counts, Prepared, Stamp};
 pub use root::Root;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int8Type, Int64Type};
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::ExecutionPlan;
@@ -27,9 +28,9 @@ use object_store::path::Path;
 use crate::drops::Drops;
 use crate::newest::KeyRule;
 use crate::prepare::{Attempt, Differences};
-use crate::prepared::{Changed, Counts, Operation, Prepared};
-use crate::scan::{Files, Indexed, POSITION, Selection, split_position};
-use crate::stats::{self, may_share, ranges};
+use crate::prepared::{Changed, Counts, Gone, Operation, Prepared};
+use crate::scan::{DataFile, Files, POSITION, Selection, data_files, split_position};
+use crate::stats::{self, may_share, ranges, ranges_of};
 use crate::write::{FileWriter, Target, write_plan};
 use crate::{Error, Result, Snapshot, TableSpec};
 
@@ -57,8 +58,9 @@ mod verdict {
 /// A join that needs less than this share of the memory limit may hash one
 /// side; a larger one sorts both, which can spill.
 const HASH_JOIN_SHARE: usize = 8;
-/// What one row of a join's build side is taken to need, in bytes.
-const JOIN_ROW_BYTES: usize = 160;
+/// What one row of a join's build side is taken to need, in bytes, and each of its values.
+const JOIN_ROW_BYTES: usize = 64;
+const JOIN_VALUE_BYTES: usize = 32;
 
 pub(crate) async fn prepare(
     attempt: &Attempt,
@@ -75,8 +77,11 @@ pub(crate) async fn prepare(
     let context = attempt.session.task_ctx();
     let written = write_plan(&target, plan, Some(rule), &context).await?;
 
-    let new: Vec<Indexed> = written.files.into_iter().enumerate().collect();
-    let old = candidates(base.as_ref(), &new, rule, decide);
+    let new = data_files(written.files);
+    let old = match &base {
+        Some(base) => candidates(base, &new, rule, decide),
+        None => Vec::new(),
+    };
     let merge = Merge {
         attempt,
         spec,
@@ -92,41 +97,42 @@ pub(crate) async fn prepare(
     Ok(prepared)
 }
 
-/// The files of the table that a new row may have something to do with.
-fn candidates(
-    base: Option<&Snapshot>,
-    new: &[Indexed],
-    rule: &KeyRule,
-    decide: &Rule,
-) -> Vec<Indexed> {
-    let Some(base) = base else {
-        return Vec::new();
-    };
-    let files = base.files.iter().cloned().enumerate();
-    if let Rule::Differences(_) = decide {
-        // Rows that vanish have no new row that would name their file.
-        return files.collect();
-    }
-    // The key determines the partition, so a partition column rules out too.
-    let mut columns = rule.key.clone();
-    columns.extend(
-        base.partition_by
-            .iter()
-            .filter(|c| !rule.key.contains(c))
-            .cloned(),
-    );
-    let incoming: Vec<_> = new
-        .iter()
-        .map(|(_, add)| ranges(add, &base.schema, &columns))
-        .collect();
-    files
-        .filter(|(_, add)| {
-            let stored = ranges(add, &base.schema, &columns);
-            incoming
+/// The files of the table that the change may have something to do with.
+fn candidates(base: &Snapshot, new: &[DataFile], rule: &KeyRule, decide: &Rule) -> Vec<DataFile> {
+    let (columns, wanted) = match decide {
+        Rule::Newest => {
+            // The key determines the partition, so a partition column rules out too.
+            let mut columns = rule.key.clone();
+            let partitions = base.partition_by.iter();
+            columns.extend(partitions.filter(|c| !rule.key.contains(c)).cloned());
+            let incoming = new
                 .iter()
-                .any(|range| may_share(range, &stored, &columns))
-        })
-        .collect()
+                .map(|file| ranges(&file.add, &base.schema, &columns));
+            let incoming = incoming.collect();
+            (columns, incoming)
+        }
+        // Rows that vanish have no new row that would name their file.
+        Rule::Differences(Differences { within: None, .. }) => {
+            return data_files(base.files.iter().cloned());
+        }
+        Rule::Differences(Differences {
+            within: Some(groups),
+            ..
+        }) => {
+            if groups.is_empty() {
+                return Vec::new();
+            }
+            let range = ranges_of(&groups.values, &groups.columns);
+            (groups.columns.clone(), vec![range])
+        }
+    };
+    let files = base.files.iter().filter(|add| {
+        let stored = ranges(add, &base.schema, &columns);
+        wanted
+            .iter()
+            .any(|range| may_share(range, &stored, &columns))
+    });
+    data_files(files.cloned())
 }
 
 struct Merge<'a> {
@@ -135,8 +141,8 @@ struct Merge<'a> {
     target: Target,
     rule: &'a KeyRule,
     decide: &'a Rule,
-    new: Vec<Indexed>,
-    old: Vec<Indexed>,
+    new: Vec<DataFile>,
+    old: Vec<DataFile>,
 }
 
 #[derive(Default)]
@@ -144,6 +150,8 @@ struct Decided {
     counts: Counts,
     new_gone: Drops,
     old_gone: Drops,
+    /// New rows that take the place of a stored one.
+    replacing: Drops,
 }
 
 impl Merge<'_> {
@@ -165,7 +173,7 @@ impl Merge<'_> {
         let frame = session.sql(&self.sql()).await.map_err(failed)?;
         let mut matches = frame.execute_stream().await.map_err(failed)?;
         while let Some(batch) = matches.next().await {
-            self.note(&batch.map_err(failed)?, &mut decided);
+            Self::note(&batch.map_err(failed)?, &mut decided);
         }
         Ok(decided)
     }
@@ -174,18 +182,19 @@ impl Merge<'_> {
         let runtime = self.attempt.session.runtime_env();
         let mut config = self.attempt.session.copied_config();
         let streams = config.target_partitions();
+        let columns = self.compared();
         let build_rows = row_count(&self.new).min(row_count(&self.old));
+        let row_bytes = JOIN_ROW_BYTES + JOIN_VALUE_BYTES * columns.len();
         let limit = match runtime.memory_pool.memory_limit() {
             datafusion::execution::memory_pool::MemoryLimit::Finite(bytes) => bytes,
             _ => usize::MAX,
         };
         config.options_mut().optimizer.prefer_hash_join =
-            build_rows.saturating_mul(JOIN_ROW_BYTES) < limit / HASH_JOIN_SHARE;
+            build_rows.saturating_mul(row_bytes) < limit / HASH_JOIN_SHARE;
         let session = SessionContext::new_with_config_rt(config, runtime);
-        let columns = self.compared();
         let files = self.files();
         for (name, side) in [("new", &self.new), ("old", &self.old)] {
-            let table = files.positions(side.clone(), &columns, Selection::All, streams)?;
+            let table = files.positions(numbered(side), &columns, Selection::All, streams)?;
             session.register_table(name, Arc::new(table))?;
         }
         if let Rule::Differences(Differences {
@@ -278,32 +287,29 @@ impl Merge<'_> {
         )
     }
 
-    fn note(&self, batch: &RecordBatch, decided: &mut Decided) {
+    fn note(batch: &RecordBatch, decided: &mut Decided) {
         let new_rows = batch.column(0).as_primitive::<Int64Type>();
         let old_rows = batch.column(1).as_primitive::<Int64Type>();
         let verdicts = batch.column(2).as_primitive::<Int8Type>();
+        let counts = &mut decided.counts;
         for row in 0..batch.num_rows() {
             if verdicts.is_null(row) {
                 continue;
             }
-            let verdict = verdicts.value(row);
-            let stored = matches!(verdict, verdict::REPLACES | verdict::VANISHES);
-            let (files, gone, position) = if stored {
-                (&self.old, &mut decided.old_gone, old_rows.value(row))
-            } else {
-                (&self.new, &mut decided.new_gone, new_rows.value(row))
+            let new_row = || split_position(new_rows.value(row));
+            let old_row = || split_position(old_rows.value(row));
+            // A key that a foreign writer has stored twice matches twice, and
+            // is one row of the run all the same.
+            let (first_time, count) = match verdicts.value(row) {
+                verdict::REPLACES => {
+                    decided.old_gone.drop_at(old_row());
+                    (decided.replacing.drop_at(new_row()), &mut counts.updated)
+                }
+                verdict::VANISHES => (decided.old_gone.drop_at(old_row()), &mut counts.deleted),
+                verdict::SAME => (decided.new_gone.drop_at(new_row()), &mut counts.unchanged),
+                _ => (decided.new_gone.drop_at(new_row()), &mut counts.superseded),
             };
-            let (index, row) = split_position(position);
-            if !gone.drop_row(index, row, file_rows(files, index)) {
-                continue;
-            }
-            let count = match verdict {
-                verdict::REPLACES => &mut decided.counts.updated,
-                verdict::SAME => &mut decided.counts.unchanged,
-                verdict::OLDER => &mut decided.counts.superseded,
-                _ => &mut decided.counts.deleted,
-            };
-            *count += 1;
+            *count += u64::from(first_time);
         }
     }
 
@@ -314,64 +320,52 @@ impl Merge<'_> {
         decided: Decided,
         new_rows: u64,
     ) -> Result<Prepared> {
-        let Decided {
-            mut counts,
-            new_gone,
-            old_gone,
-        } = decided;
-        counts.inserted = new_rows - counts.updated - counts.unchanged - counts.superseded;
-        let (new_gone, old_gone) = (Arc::new(new_gone), Arc::new(old_gone));
-        let trimmed = self.trim(&self.new, &new_gone).await?;
-        let kept_new: Vec<Add> = self
-            .new
-            .iter()
-            .filter(|(index, _)| !new_gone.touched().any(|(touched, _)| touched == *index))
-            .map(|(_, add)| add.clone())
-            .chain(trimmed)
-            .collect();
+        let mut counts = decided.counts;
+        let known = counts.updated + counts.unchanged + counts.superseded;
+        counts.inserted = new_rows.saturating_sub(known);
+        let (new_gone, old_gone) = (Arc::new(decided.new_gone), Arc::new(decided.old_gone));
+        let mut adds = self.trim(&self.new, &new_gone).await?;
+        let untouched = numbered(&self.new).into_iter();
+        adds.extend(
+            untouched
+                .filter(|(index, _)| !new_gone.touches(*index))
+                .map(|(_, add)| add),
+        );
         self.discard(&new_gone).await;
         let copies = self.trim(&self.old, &old_gone).await?;
 
         let place = self.attempt.root.child(&self.spec.name);
-        let mut prepared = Prepared::new(
-            self.spec,
-            place,
-            &self.attempt.pipeline,
-            base,
-            Operation::Merge,
-        );
+        let pipeline = &self.attempt.pipeline;
+        let mut prepared = Prepared::new(self.spec, place, pipeline, base, Operation::Merge);
         prepared.counts = counts;
-        prepared.copied = copies.iter().map(stats::rows).sum();
-        prepared.removes = self
-            .old
-            .iter()
-            .filter(|(index, _)| old_gone.touched().any(|(touched, _)| touched == *index))
-            .map(|(_, add)| add.clone())
+        prepared.copied = copies.iter().filter_map(stats::rows).sum();
+        let removed = numbered(&self.old).into_iter();
+        prepared.removes = removed
+            .filter(|(index, _)| old_gone.touches(*index))
+            .map(|(_, add)| add)
             .collect();
-        prepared.adds = kept_new.iter().cloned().chain(copies).collect();
         prepared.changed = Changed {
-            new: kept_new.into_iter().enumerate().collect(),
+            new: data_files(adds.iter().cloned()),
             old: self.old,
-            gone: old_gone,
+            gone: Gone::Rows(old_gone),
         };
+        prepared.adds = adds;
+        prepared.adds.extend(copies);
         Ok(prepared)
     }
 
     /// The touched files without the rows that go; a file that loses all has no successor.
-    async fn trim(&self, files: &[Indexed], gone: &Arc<Drops>) -> Result<Vec<Add>> {
-        let columns: Vec<String> = self
-            .spec
-            .schema
-            .fields()
-            .iter()
-            .map(|f| f.name().clone())
-            .collect();
+    async fn trim(&self, files: &[DataFile], gone: &Arc<Drops>) -> Result<Vec<Add>> {
+        let fields = self.spec.schema.fields().iter();
+        let columns: Vec<String> = fields.map(|field| field.name().clone()).collect();
         let streams = self.attempt.session.copied_config().target_partitions();
-        let touched: Vec<Indexed> = gone
-            .touched()
-            .filter(|(index, count)| *count < file_rows(files, *index))
-            .filter_map(|(index, _)| files.iter().find(|(n, _)| *n == index).cloned())
-            .collect();
+        // A file whose statistics do not say how many rows it has is read; a
+        // writer that gets no rows writes no file.
+        let touched = gone.touched().filter_map(|(index, count)| {
+            let file = files.get(index)?;
+            (file.rows != Some(count)).then(|| (index, file.add.clone()))
+        });
+        let touched: Vec<(usize, Add)> = touched.collect();
         let tasks = touched.into_iter().map(|(index, add)| {
             let source = self.files();
             let columns = columns.clone();
@@ -395,7 +389,8 @@ impl Merge<'_> {
         });
         let written: Vec<Vec<Add>> = futures::stream::iter(tasks)
             .map(|task| async move {
-                let joined = tokio::spawn(task).await;
+                // Aborted when dropped: a failed run leaves nothing writing behind it.
+                let joined = SpawnedTask::spawn(task).join().await;
                 joined.map_err(|e| {
                     Error::query(&self.spec.name, DataFusionError::ExecutionJoin(Box::new(e)))
                 })?
@@ -411,8 +406,11 @@ impl Merge<'_> {
     async fn discard(&self, gone: &Drops) {
         let store = self.files().store;
         for (index, _) in gone.touched() {
-            let file = self.new.iter().find(|(n, _)| *n == index);
-            if let Some(path) = file.and_then(|(_, add)| Path::parse(&add.path).ok())
+            let path = self
+                .new
+                .get(index)
+                .and_then(|file| Path::parse(&file.add.path).ok());
+            if let Some(path) = path
                 && let Err(error) = store.delete(&path).await
             {
                 tracing::debug!(%path, %error, "an unneeded file of this attempt could not be deleted");
@@ -455,11 +453,17 @@ fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn row_count(files: &[Indexed]) -> usize {
-    files.iter().map(|(_, add)| stats::rows(add) as usize).sum()
+/// The files with their places in the list.
+fn numbered(files: &[DataFile]) -> Vec<(usize, Add)> {
+    files
+        .iter()
+        .map(|file| file.add.clone())
+        .enumerate()
+        .collect()
 }
 
-fn file_rows(files: &[Indexed], index: usize) -> usize {
-    let file = files.iter().find(|(n, _)| *n == index);
-    file.map_or(0, |(_, add)| stats::rows(add) as usize)
+/// How many rows the files have; files that do not say count as large.
+fn row_count(files: &[DataFile]) -> usize {
+    const UNKNOWN: usize = 1 << 20;
+    files.iter().map(|file| file.rows.unwrap_or(UNKNOWN)).sum()
 }

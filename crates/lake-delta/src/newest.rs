@@ -114,22 +114,19 @@ impl OnePerKey {
             return Err(self.twice(batch, range.start));
         }
         let failed = |e: ArrowError| Error::query(&self.table, e);
+        let rows = self
+            .rows
+            .convert_columns(&columns(batch, &self.sequence))
+            .map_err(failed)?;
         let mut winners = Vec::with_capacity(ranges.len());
         for range in ranges {
             let mut winner = range.start;
-            if range.len() > 1 {
-                let group = batch.slice(range.start, range.len());
-                let rows = self
-                    .rows
-                    .convert_columns(&columns(&group, &self.sequence))
-                    .map_err(failed)?;
-                for n in 1..range.len() {
-                    if rows.row(n) > rows.row(winner - range.start) {
-                        winner = range.start + n;
-                    }
+            for row in range.start + 1..range.end {
+                if rows.row(row) > rows.row(winner) {
+                    winner = row;
                 }
-                self.superseded += range.len() as u64 - 1;
             }
+            self.superseded += range.len() as u64 - 1;
             winners.push(winner as u64);
         }
         take_record_batch(batch, &UInt64Array::from(winners)).map_err(failed)

@@ -104,6 +104,32 @@ struct Overlay {
 }
 
 impl Overlay {
+    /// Whether a real object would stand in for the shown commit, or above it:
+    /// somebody has committed since, and this is the table as prepared.
+    fn hides(&self, path: &Path) -> bool {
+        let shown = &self.shown.meta.location;
+        let log = shown.as_ref().rsplit_once('/').map(|(log, _)| log);
+        match path.as_ref().rsplit_once('/') {
+            Some((place, name)) => {
+                Some(place) == log
+                    && name.starts_with(|first: char| first.is_ascii_digit())
+                    && *path >= *shown
+            }
+            None => false,
+        }
+    }
+
+    fn real(
+        &self,
+        listed: BoxStream<'static, StoreResult<ObjectMeta>>,
+    ) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+        let (shown, inner) = (self.shown.clone(), Arc::clone(&self.inner));
+        let overlay = Self { inner, shown };
+        listed
+            .try_filter(move |meta| futures::future::ready(!overlay.hides(&meta.location)))
+            .boxed()
+    }
+
     fn below(&self, prefix: Option<&Path>) -> Option<ObjectMeta> {
         let location = &self.shown.meta.location;
         let inside = prefix
@@ -156,10 +182,8 @@ impl ObjectStore for Overlay {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
         let more = self.below(prefix).map(Ok);
-        self.inner
-            .list(prefix)
-            .chain(futures::stream::iter(more))
-            .boxed()
+        let real = self.real(self.inner.list(prefix));
+        real.chain(futures::stream::iter(more)).boxed()
     }
 
     fn list_with_offset(
@@ -171,12 +195,13 @@ impl ObjectStore for Overlay {
             .below(prefix)
             .filter(|meta| meta.location > *offset)
             .map(Ok);
-        let real = self.inner.list_with_offset(prefix, offset);
+        let real = self.real(self.inner.list_with_offset(prefix, offset));
         real.chain(futures::stream::iter(more)).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> StoreResult<ListResult> {
         let mut listed = self.inner.list_with_delimiter(prefix).await?;
+        listed.objects.retain(|meta| !self.hides(&meta.location));
         if let Some(meta) = self.below(prefix) {
             let depth = prefix.map_or(0, |prefix| prefix.parts().count());
             if meta.location.parts().count() == depth + 1 {

@@ -7,11 +7,12 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
+use deltalake::kernel::Add;
 
 use crate::merge::{self, Rule};
 use crate::newest::KeyRule;
-use crate::prepared::{Changed, Operation, Prepared};
-use crate::scan::Selection;
+use crate::prepared::{Changed, Gone, Operation, Prepared};
+use crate::scan::{DataFile, Selection, data_files};
 use crate::write::{Target, write_plan};
 use crate::{Error, Result, Root, Snapshot, TableSpec};
 
@@ -42,12 +43,12 @@ impl std::fmt::Debug for Attempt {
 pub struct Groups {
     /// The columns that name a group.
     pub columns: Vec<String>,
-    /// The groups, each once: batches of exactly those columns.
+    /// The groups: batches of exactly those columns.
     pub values: Vec<RecordBatch>,
 }
 
 impl Groups {
-    /// How many groups there are.
+    /// How many rows name a group.
     pub fn len(&self) -> usize {
         self.values.iter().map(RecordBatch::num_rows).sum()
     }
@@ -86,15 +87,8 @@ impl Attempt {
         if let Some(base) = &prepared.base {
             prepared.counts.deleted = base.rows();
             prepared.removes = base.files.clone();
-            let mut gone = crate::drops::Drops::default();
-            for (index, file) in base.files.iter().enumerate() {
-                let rows = usize::try_from(crate::stats::rows(file)).unwrap_or(0);
-                for row in 0..rows {
-                    gone.drop_row(index, row, rows);
-                }
-            }
-            prepared.changed.old = base.files.iter().cloned().enumerate().collect();
-            prepared.changed.gone = Arc::new(gone);
+            prepared.changed.old = data_files(base.files.iter().cloned());
+            prepared.changed.gone = Gone::All;
         }
         Ok(prepared)
     }
@@ -143,30 +137,43 @@ impl Attempt {
     }
 
     /// The distinct values of `columns` among the rows that `change` put into
-    /// its table or took out of it.
+    /// its table or took out of it; one more than `most` at the most.
     ///
     /// # Errors
     /// Of the store and the engine.
-    pub async fn touched(&self, change: &Prepared, columns: &[String]) -> Result<Groups> {
+    pub async fn touched(
+        &self,
+        change: &Prepared,
+        columns: &[String],
+        most: usize,
+    ) -> Result<Groups> {
         let failed = |e| Error::query(change.name(), e);
         let files = change.files();
         let Changed { new, old, gone } = &change.changed;
         let session = self.plain_session();
         let streams = session.copied_config().target_partitions();
+        let numbered = |files: &[DataFile]| -> Vec<(usize, Add)> {
+            files
+                .iter()
+                .map(|file| file.add.clone())
+                .enumerate()
+                .collect()
+        };
         let mut parts: Vec<(&str, Arc<dyn TableProvider>)> = Vec::new();
-        let put_in = files
-            .positions(new.clone(), columns, Selection::All, streams)
-            .map_err(failed)?;
-        parts.push(("put_in", Arc::new(put_in)));
-        if !gone.is_empty() {
-            let selection = Selection::Dropped(Arc::clone(gone));
-            let touched = gone.touched().map(|(index, _)| index);
-            let touched =
-                touched.filter_map(|index| old.iter().find(|(n, _)| *n == index).cloned());
-            let taken = files
-                .positions(touched.collect(), columns, selection, streams)
-                .map_err(failed)?;
-            parts.push(("taken_out", Arc::new(taken)));
+        let mut add = |name, numbered, selection| -> Result<()> {
+            let table = files.positions(numbered, columns, selection, streams);
+            parts.push((name, Arc::new(table.map_err(failed)?)));
+            Ok(())
+        };
+        add("put_in", numbered(new), Selection::All)?;
+        match gone {
+            Gone::All => add("taken_out", numbered(old), Selection::All)?,
+            Gone::Rows(gone) if gone.is_empty() => {}
+            Gone::Rows(gone) => {
+                let mut touched = numbered(old);
+                touched.retain(|(index, _)| gone.touches(*index));
+                add("taken_out", touched, Selection::Dropped(Arc::clone(gone)))?;
+            }
         }
         let list = merge::quoted(columns, "");
         let selects: Vec<String> = parts
@@ -177,8 +184,9 @@ impl Attempt {
             session.register_table(name, table).map_err(failed)?;
         }
         let sql = format!(
-            "SELECT DISTINCT {list} FROM ({})",
-            selects.join(" UNION ALL ")
+            "SELECT DISTINCT {list} FROM ({}) LIMIT {}",
+            selects.join(" UNION ALL "),
+            most.saturating_add(1)
         );
         let values = session
             .sql(&sql)
@@ -217,7 +225,7 @@ impl Attempt {
         let place = self.root.child(&spec.name);
         let mut prepared = Prepared::new(spec, place, &self.pipeline, base, operation);
         prepared.counts.inserted = written.rows;
-        prepared.changed.new = written.files.iter().cloned().enumerate().collect();
+        prepared.changed.new = data_files(written.files.iter().cloned());
         prepared.adds = written.files;
         Ok(prepared)
     }

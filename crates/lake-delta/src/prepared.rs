@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::drops::Drops;
-use crate::scan::{Files, Indexed};
+use crate::scan::{DataFile, Files};
 use crate::table::OWNER;
 use crate::{Error, Result, Root, Snapshot, TableSpec};
 
@@ -81,9 +81,23 @@ pub struct Prepared {
 /// Where to find the rows that a change put in and took out.
 #[derive(Debug, Default)]
 pub(crate) struct Changed {
-    pub(crate) new: Vec<Indexed>,
-    pub(crate) old: Vec<Indexed>,
-    pub(crate) gone: Arc<Drops>,
+    pub(crate) new: Vec<DataFile>,
+    /// Files of the base, whole or in part.
+    pub(crate) old: Vec<DataFile>,
+    pub(crate) gone: Gone,
+}
+
+/// Which rows of the old files a change takes out.
+#[derive(Debug, Clone)]
+pub(crate) enum Gone {
+    All,
+    Rows(Arc<Drops>),
+}
+
+impl Default for Gone {
+    fn default() -> Self {
+        Self::Rows(Arc::default())
+    }
 }
 
 impl Prepared {
@@ -130,7 +144,7 @@ impl Prepared {
         let kept = self.base.iter().flat_map(|base| &base.files);
         kept.filter(|add| !removed.contains(add.path.as_str()))
             .chain(&self.adds)
-            .map(crate::stats::rows)
+            .filter_map(crate::stats::rows)
             .sum()
     }
 
@@ -218,7 +232,7 @@ impl Prepared {
 
     fn commit_info(&self, stamp: &Stamp) -> Value {
         let counts = self.counts;
-        let output: u64 = self.adds.iter().map(crate::stats::rows).sum();
+        let output: u64 = self.adds.iter().filter_map(crate::stats::rows).sum();
         let bytes: i64 = self.adds.iter().map(|add| add.size).sum();
         let text = |number: u64| Value::String(number.to_string());
         let (name, parameters, metrics) = match self.operation {

@@ -40,6 +40,12 @@ impl Root {
                 "this version of lake keeps its tables in local directories; give an absolute path",
             ));
         }
+        // The Delta library takes paths for URLs now and then, and then for other paths.
+        if location.contains(['%', '\\']) {
+            return Err(refuse(
+                "tables cannot be kept where a directory's name has % or \\ in it; choose another root",
+            ));
+        }
         let url = Url::from_directory_path(FsPath::new(location))
             .map_err(|()| refuse("a root is an absolute path"))?;
         Self::with_store(url, Arc::new(LocalFileSystem::new()))

@@ -34,8 +34,24 @@ use crate::drops::Drops;
 /// the row's index in that file in the lower.
 pub(crate) const POSITION: &str = "__position";
 
-/// One data file of a list, with its index there.
-pub(crate) type Indexed = (usize, Add);
+/// A data file. Where files are in a list, a row's position names them by
+/// their place in it.
+#[derive(Debug, Clone)]
+pub(crate) struct DataFile {
+    pub(crate) add: Add,
+    /// How many rows it has; `None` where its statistics do not say.
+    pub(crate) rows: Option<usize>,
+}
+
+/// Data files as a list.
+pub(crate) fn data_files(adds: impl IntoIterator<Item = Add>) -> Vec<DataFile> {
+    let adds = adds.into_iter();
+    adds.map(|add| DataFile {
+        rows: crate::stats::rows(&add).map(|rows| rows as usize),
+        add,
+    })
+    .collect()
+}
 
 pub(crate) fn split_position(position: i64) -> (usize, usize) {
     ((position >> 32) as usize, (position & 0xffff_ffff) as usize)
@@ -91,7 +107,7 @@ impl Files {
     /// of files, in `streams` parallel streams.
     pub(crate) fn positions(
         &self,
-        files: Vec<Indexed>,
+        files: impl IntoIterator<Item = (usize, Add)>,
         columns: &[String],
         selection: Selection,
         streams: usize,
@@ -99,7 +115,9 @@ impl Files {
         let mut fields: Vec<Arc<Field>> = project(&self.schema, columns)?.fields().to_vec();
         fields.push(Arc::new(Field::new(POSITION, DataType::Int64, false)));
         let schema = Arc::new(Schema::new(fields));
-        let mut parts: Vec<Vec<Indexed>> = vec![Vec::new(); streams.clamp(1, files.len().max(1))];
+        let files: Vec<(usize, Add)> = files.into_iter().collect();
+        let mut parts: Vec<Vec<(usize, Add)>> =
+            vec![Vec::new(); streams.clamp(1, files.len().max(1))];
         let count = parts.len();
         for (n, file) in files.into_iter().enumerate() {
             if let Some(part) = parts.get_mut(n % count) {
@@ -137,7 +155,7 @@ struct PositionStream {
     source: Files,
     schema: SchemaRef,
     columns: Vec<String>,
-    files: Vec<Indexed>,
+    files: Vec<(usize, Add)>,
     selection: Selection,
 }
 
@@ -224,7 +242,8 @@ fn complete(
                 return Ok(cast(stored, field.data_type())?);
             }
             match partition_values.get(field.name()) {
-                Some(Some(text)) => {
+                // The protocol says that an empty partition value is NULL.
+                Some(Some(text)) if !text.is_empty() => {
                     let one = cast(&StringArray::from(vec![text.as_str()]), field.data_type())?;
                     let repeated = arrow::array::UInt32Array::from(vec![0; rows]);
                     Ok(arrow::compute::take(&one, &repeated, None)?)

@@ -7,7 +7,11 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{
+    DataType, Int32Type, Int64Type, Schema, TimeUnit, TimestampMicrosecondType,
+};
+use arrow::util::display::array_value_to_string;
 use chrono::DateTime;
 use deltalake::kernel::Add;
 use serde_json::Value;
@@ -27,11 +31,56 @@ pub(crate) enum Bound {
 /// The lowest and the highest value of a column; `None` where unknown.
 pub(crate) type Range = (Option<Bound>, Option<Bound>);
 
-/// The number of rows in a file; 0 where its statistics do not say.
-pub(crate) fn rows(add: &Add) -> u64 {
-    parsed(add)
-        .and_then(|stats| stats.get("numRecords")?.as_u64())
-        .unwrap_or(0)
+/// The number of rows in a file; `None` where its statistics do not say.
+pub(crate) fn rows(add: &Add) -> Option<u64> {
+    parsed(add)?.get("numRecords")?.as_u64()
+}
+
+/// The ranges of the columns of some rows; a column without usable bounds, or
+/// with a NULL among its values, is absent.
+pub(crate) fn ranges_of(batches: &[RecordBatch], columns: &[String]) -> HashMap<String, Range> {
+    let mut found = HashMap::new();
+    for (n, column) in columns.iter().enumerate() {
+        let values = batches.iter().flat_map(|batch| {
+            let array = batch.column(n);
+            (0..array.len()).map(move |row| value_bound(array, row))
+        });
+        let mut range: Option<(Bound, Bound)> = None;
+        let all_known = values.into_iter().all(|value| {
+            let Some(value) = value else { return false };
+            let (low, high) = range.get_or_insert_with(|| (value.clone(), value.clone()));
+            if value < *low {
+                *low = value.clone();
+            }
+            if value > *high {
+                *high = value;
+            }
+            true
+        });
+        if let (true, Some((low, high))) = (all_known, range) {
+            found.insert(column.clone(), (Some(low), Some(high)));
+        }
+    }
+    found
+}
+
+fn value_bound(array: &ArrayRef, row: usize) -> Option<Bound> {
+    if array.is_null(row) {
+        return None;
+    }
+    match array.data_type() {
+        DataType::Utf8 => Some(Bound::Text(array.as_string::<i32>().value(row).to_owned())),
+        DataType::Date32 => Some(Bound::Text(array_value_to_string(array, row).ok()?)),
+        DataType::Int32 => Some(Bound::Integer(
+            array.as_primitive::<Int32Type>().value(row).into(),
+        )),
+        DataType::Int64 => Some(Bound::Integer(array.as_primitive::<Int64Type>().value(row))),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let micros = array.as_primitive::<TimestampMicrosecondType>();
+            Some(Bound::Integer(micros.value(row)))
+        }
+        _ => None,
+    }
 }
 
 /// The ranges of `columns` in a file; a column without usable bounds is absent.

@@ -29,7 +29,7 @@ pub struct TableSpec {
 }
 
 impl TableSpec {
-    /// The schema of the data files: all columns but the partition columns.
+    /// The schema as the Delta protocol has it, partition columns included.
     pub(crate) fn delta_schema(&self) -> Result<StructType> {
         kernel_schema(&self.name, &self.schema)
     }
@@ -141,6 +141,16 @@ impl Snapshot {
         let version = i64::try_from(state.version()).unwrap_or(i64::MAX);
         let snapshot = state.snapshot();
         let files = active_files(&table, name).await?;
+        if files.iter().any(|add| add.deletion_vector.is_some()) {
+            return Err(Error::Foreign {
+                table: name.to_owned(),
+                reason:
+                    "somebody has deleted rows with deletion vectors, which lake does not read; \
+                         set delta.enableDeletionVectors to false and rewrite the table \
+                         (REORG TABLE … APPLY (PURGE)), then run again"
+                        .to_owned(),
+            });
+        }
         let digest = commit_digest(&place, name, version).await?;
         Ok(Self {
             name: name.to_owned(),
@@ -161,17 +171,7 @@ impl Snapshot {
 
     /// How many rows the table has, from its files' statistics.
     pub fn rows(&self) -> u64 {
-        self.files.iter().map(crate::stats::rows).sum()
-    }
-
-    /// The columns, partition columns included.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    /// The paths of the data files, relative to the table.
-    pub fn file_paths(&self) -> impl Iterator<Item = &str> {
-        self.files.iter().map(|add| add.path.as_str())
+        self.files.iter().filter_map(crate::stats::rows).sum()
     }
 
     /// The highest version that application `app` has committed, as the

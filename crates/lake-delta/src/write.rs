@@ -37,6 +37,8 @@ const TARGET_FILE_SIZE: NonZeroU64 = NonZeroU64::new(128 * 1024 * 1024).unwrap()
 /// Rows per Parquet row group: small enough to be held by every writer at
 /// once, large enough to compress well.
 const ROW_GROUP_ROWS: usize = 256 * 1024;
+/// Wide rows end a row group earlier.
+const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
 const STATISTICS_COLUMNS: u64 = 32;
 
 /// What writing yields.
@@ -175,6 +177,7 @@ impl Target {
             .set_created_by(crate::ENGINE.to_owned())
             .set_compression(Compression::ZSTD(level))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
             .build();
         let directory = format!("{ATTEMPT_PREFIX}{attempt}");
         Ok(Self {

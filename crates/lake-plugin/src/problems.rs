@@ -224,6 +224,13 @@ impl Problems {
                 "name the columns that identify a row: .key([…])",
             );
         }
+        if table.zone == Zone::Consumption && table.mode == Mode::Append {
+            self.add(
+                &thing,
+                "it is computed from whole tables, so appending would repeat its rows",
+                "give it a key, or .mode(Mode::Replace)",
+            );
+        }
         self.refresh(&thing, table);
     }
 

@@ -21,6 +21,11 @@ const CHECKPOINT_EVERY: i64 = 10;
 /// Applies what `seal` says and has not been applied yet; gives the run's
 /// record with the versions that came of it.
 pub(crate) async fn apply(root: &Root, seal: &Seal) -> Result<RunRecord> {
+    let applied = apply_tables(root, seal).await;
+    applied.map_err(|error| error.or_disk_full(&root.display(), Some(seal.run)))
+}
+
+async fn apply_tables(root: &Root, seal: &Seal) -> Result<RunRecord> {
     let stamp = Stamp {
         app: app(&seal.pipeline),
         run: seal.run,
@@ -30,10 +35,10 @@ pub(crate) async fn apply(root: &Root, seal: &Seal) -> Result<RunRecord> {
     let mut record = seal.record.clone();
     for table in &seal.tables {
         let commit = read_commit(root, table).await?;
-        let applied = lake_delta::apply(root, &seal.pipeline, &table.name, &commit, &stamp).await?;
+        let applied = lake_delta::apply(root, &seal.pipeline, &table.name, &commit, &stamp).await;
+        let applied = applied.map_err(|e| RunError::of_commit(e, Some(seal.run)))?;
         let version = match applied {
-            Applied::Committed(version) => version,
-            Applied::Already => table.base + 1,
+            Applied::Committed(version) | Applied::Already(version) => version,
         };
         if let Some(row) = record.tables.iter_mut().find(|row| row.name == table.name) {
             row.version = version;
@@ -88,9 +93,9 @@ async fn record_run(root: &Root, seal: &Seal, stamp: &Stamp, record: &RunRecord)
     };
     let prepared = attempt.append(&spec, base, plan).await?;
     let commit = prepared.commit(stamp)?;
-    if let Applied::Committed(version) =
-        lake_delta::apply(root, &seal.pipeline, RUNS, &commit, stamp).await?
-    {
+    let applied = lake_delta::apply(root, &seal.pipeline, RUNS, &commit, stamp).await;
+    let applied = applied.map_err(|e| RunError::of_commit(e, Some(seal.run)))?;
+    if let Applied::Committed(version) = applied {
         summed_up(root, &seal.pipeline, RUNS, version).await;
     }
     Ok(())

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::error::{Result, RunError};
 use crate::prepare::Change;
 use crate::record::{InputRecord, ReasonCount};
+use crate::seal::data_path;
 use crate::state::State;
 
 /// What is wrong with a run that is prepared, if anything.
@@ -28,6 +29,36 @@ pub(crate) fn audit(limits: &Limits, inputs: &[InputRecord]) -> Option<String> {
         })
         .collect();
     (!over.is_empty()).then(|| over.join("; "))
+}
+
+/// Checks that no row of an input has got lost: every record that was read is
+/// either accepted or in the rejection table.
+///
+/// # Errors
+/// [`RunError::State`] with the figures.
+pub(crate) fn every_row_is_somewhere(
+    inputs: &[InputRecord],
+    rejections: &[Prepared],
+) -> Result<()> {
+    for input in inputs {
+        let table = format!("rejection/{}", input.name);
+        let written = rejections.iter().find(|change| change.name() == table);
+        let written = written.map_or(0, |change| {
+            let counts = change.counts;
+            counts.inserted + counts.updated + counts.unchanged + counts.superseded
+        });
+        if input.rejected != written || input.accepted + input.rejected != input.rows {
+            return Err(RunError::State {
+                path: table,
+                message: format!(
+                    "of {} rows, {} were accepted, {} rejected and {written} written as rejected; \
+                     nothing was published, please report this",
+                    input.rows, input.accepted, input.rejected
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Accepted rows of an input that a table's SQL left out.
@@ -64,7 +95,7 @@ pub(crate) async fn keep_stopped(
     let mut kept = Vec::new();
     for rejection in rejections {
         for file in rejection.new_files() {
-            let from = Path::from(format!("{}/{file}", rejection.name()));
+            let from = data_path(rejection.name(), file)?;
             let name = format!(
                 "{}.{}.parquet",
                 rejection.name().replace('/', "."),
@@ -85,5 +116,8 @@ pub(crate) async fn keep_stopped(
         .put(&path, body.into())
         .await
         .map_err(|e| RunError::store(&path, e))?;
-    Ok(format!("{}/{place}", state.root.display()))
+    Ok(format!(
+        "{}/{place}",
+        state.root.display().trim_end_matches('/')
+    ))
 }

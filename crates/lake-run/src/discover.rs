@@ -3,7 +3,7 @@
 //! A file is pending if `_lake/files` does not know its path, or knows it with
 //! other content and the input says that changed files are loaded again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -36,6 +36,9 @@ impl PendingFile {
 /// What there is to do.
 #[derive(Debug, Default)]
 pub(crate) struct Discovered {
+    /// The inputs of which a file is pending that was loaded before, with
+    /// other content.
+    pub(crate) again: HashSet<String>,
     /// The pending files of each input, sorted by path.
     pub(crate) pending: HashMap<String, Vec<PendingFile>>,
     /// How many files are loaded already.
@@ -59,6 +62,10 @@ pub(crate) async fn discover(pipeline: &Pipeline, state: &State) -> Result<Disco
     for (input, source) in &pipeline.inputs {
         let files = list(input, source, &mut found.warnings)?;
         let pending = pending(input, source, files, &loaded, &mut found.warnings)?;
+        let known = |file: &PendingFile| loaded.contains_key(&(input.clone(), file.name()));
+        if pending.iter().any(known) {
+            found.again.insert(input.clone());
+        }
         found.pending.insert(input.clone(), pending);
     }
     Ok(found)
@@ -217,6 +224,13 @@ fn pending(
     let mut pending = Vec::new();
     let mut surprises = Vec::new();
     for file in files {
+        if file.size == 0 {
+            warnings.push(format!(
+                "{}: the file is empty; it stays pending until there is something in it",
+                file.name()
+            ));
+            continue;
+        }
         let Some(known) = loaded.get(&(input.to_owned(), file.name())) else {
             pending.push(file);
             continue;

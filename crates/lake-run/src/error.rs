@@ -85,9 +85,19 @@ pub enum RunError {
     /// A table cannot be opened, prepared or committed to.
     #[error(transparent)]
     Table(Box<lake_delta::Error>),
+    /// Somebody else changed a table while the run was prepared, or between
+    /// its seal and its end.
+    #[error("{source}; {}", after_outside_change(*.sealed))]
+    OutsideChange {
+        /// The run that is decided already, if it is.
+        sealed: Option<i64>,
+        /// Which table, and by which operation.
+        #[source]
+        source: Box<lake_delta::Error>,
+    },
     /// The run needs more memory than it may use.
     #[error(
-        "{table} needs more memory than limits.memory allows ({limit} bytes): {source}; \
+        "{table} needs more memory than limits.memory allows ({limit} bytes): {message}; \
              nothing was published; raise limits.memory or load fewer files at once"
     )]
     Memory {
@@ -96,19 +106,18 @@ pub enum RunError {
         /// The limit, in bytes.
         limit: u64,
         /// What the engine said.
-        #[source]
-        source: Box<lake_delta::Error>,
+        message: String,
     },
     /// The disk is full.
-    #[error(
-        "the disk is full: {source}; nothing was published; make room below {root} and run again"
-    )]
+    #[error("the disk is full: {source}; {}; make room below {root} and run again", so_far(*.sealed))]
     DiskFull {
         /// The pipeline's root.
         root: String,
-        /// What the store said.
+        /// The run that is decided already, if it is.
+        sealed: Option<i64>,
+        /// Which object had no room.
         #[source]
-        source: Box<lake_delta::Error>,
+        source: Box<RunError>,
     },
     /// The store failed on an object of the run's state.
     #[error("{path}: {source}")]
@@ -145,23 +154,42 @@ impl RunError {
         }
     }
 
-    /// What a table's error means for a run: a full disk, too little memory
-    /// and a failing function have their own ways out.
-    pub(crate) fn of_table(error: lake_delta::Error, root: &str, limit: u64) -> Self {
-        if error.is_storage_full() {
-            return Self::DiskFull {
-                root: root.to_owned(),
-                source: Box::new(error),
-            };
+    /// A full disk has its own way out, wherever it is met. `sealed` is the
+    /// run that is decided already.
+    pub(crate) fn or_disk_full(self, root: &str, sealed: Option<i64>) -> Self {
+        if matches!(self, Self::DiskFull { .. }) || !lake_delta::is_storage_full(&self) {
+            return self;
         }
+        Self::DiskFull {
+            root: root.to_owned(),
+            sealed,
+            source: Box::new(self),
+        }
+    }
+
+    /// What a change by somebody else means. `sealed` is the run that is
+    /// decided already.
+    pub(crate) fn of_commit(error: lake_delta::Error, sealed: Option<i64>) -> Self {
+        match error {
+            changed @ lake_delta::Error::OutsideChange { .. } => Self::OutsideChange {
+                sealed,
+                source: Box::new(changed),
+            },
+            other => Self::Table(Box::new(other)),
+        }
+    }
+
+    /// What a table's error means for a run: too little memory and a failing
+    /// function have their own ways out.
+    pub(crate) fn of_table(error: lake_delta::Error, limit: u64) -> Self {
         let lake_delta::Error::Query { table, source } = error else {
             return Self::Table(Box::new(error));
         };
         match source.find_root() {
-            DataFusionError::ResourcesExhausted(_) => Self::Memory {
-                table: table.clone(),
+            DataFusionError::ResourcesExhausted(message) => Self::Memory {
+                message: message.clone(),
+                table,
                 limit,
-                source: Box::new(lake_delta::Error::Query { table, source }),
             },
             DataFusionError::External(cause) if cause.is::<CallError>() => Self::Function {
                 table,
@@ -175,6 +203,23 @@ impl RunError {
                 }
             }
         }
+    }
+}
+
+fn after_outside_change(sealed: Option<i64>) -> String {
+    match sealed {
+        None => "nothing was published; run again".to_owned(),
+        Some(run) => format!(
+            "run {run} is sealed and cannot be finished on top of it; take that change back by removing \
+             its commit file from the table's _delta_log while nobody writes, and run again"
+        ),
+    }
+}
+
+fn so_far(sealed: Option<i64>) -> String {
+    match sealed {
+        None => "nothing was published".to_owned(),
+        Some(run) => format!("run {run} is sealed, and the next command finishes it"),
     }
 }
 

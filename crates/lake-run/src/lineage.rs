@@ -13,12 +13,12 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, TableProviderFilterPushDown,
-    TableType, col,
+    TableType, Volatility, col,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
@@ -74,6 +74,23 @@ pub(crate) async fn trace(
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(lineage)
+}
+
+/// Whether a query yields the same for the same rows, whenever it is asked: a
+/// query over `current_date` does not, although no row has changed.
+pub(crate) fn is_timeless(plan: &LogicalPlan) -> Result<bool> {
+    let mut timeless = true;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                if let Expr::ScalarFunction(call) = part {
+                    timeless &= call.func.signature().volatility == Volatility::Immutable;
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(timeless)
 }
 
 fn probe_id(column: &str) -> String {
@@ -211,6 +228,25 @@ mod tests {
     async fn a_computed_group_has_no_lineage() {
         let sql = "SELECT day / 7 AS day, sum(x) AS x FROM standard.a GROUP BY 1";
         assert_eq!(lineage(sql).await, Lineage::from([none("standard/a")]));
+    }
+
+    #[tokio::test]
+    async fn a_query_over_todays_date_is_not_timeless() {
+        let session = SessionContext::new();
+        for (sql, expected) in [
+            (
+                "SELECT 1 WHERE date_part('year', DATE '2026-01-01') > 3",
+                true,
+            ),
+            ("SELECT 1 WHERE DATE '2026-01-01' > current_date", false),
+            (
+                "SELECT 1 WHERE 3 IN (SELECT date_part('year', now()))",
+                false,
+            ),
+        ] {
+            let plan = session.state().create_logical_plan(sql).await.unwrap();
+            assert_eq!(is_timeless(&plan).unwrap(), expected, "{sql}");
+        }
     }
 
     #[tokio::test]

@@ -79,7 +79,7 @@ impl Preparing<'_> {
         let mut changes = Vec::new();
         for table in self.zone(Zone::Standard) {
             let shaped = self.shape(table).await?;
-            let driven_by = shape::sources(&shaped.plan).into_iter().next();
+            let driven_by = shape::driving_input(&shaped.plan);
             let base = self.state.table(&shaped.spec.name).await?;
             let plan = self.physical(&shaped.spec, shaped.plan).await?;
             let newest_by = NEWEST_BY.map(str::to_owned);
@@ -155,7 +155,9 @@ impl Preparing<'_> {
             ),
         };
         let plan = self.physical(&spec, plan).await?;
-        let prepared = if table.mode == Mode::Merge {
+        let prepared = if how == "unchanged" || table.mode == Mode::Append {
+            self.attempt.append(&spec, base, plan).await?
+        } else if table.mode == Mode::Merge {
             let scope = Differences {
                 within,
                 besides: vec!["_run".to_owned()],
@@ -163,8 +165,6 @@ impl Preparing<'_> {
             self.attempt
                 .merge_differences(&spec, base, plan, &table.key, scope)
                 .await?
-        } else if how == "unchanged" || table.mode == Mode::Append {
-            self.attempt.append(&spec, base, plan).await?
         } else {
             self.attempt.replace(&spec, base, plan).await?
         };
@@ -180,6 +180,9 @@ impl Preparing<'_> {
         plan: &LogicalPlan,
         changes: &[Change],
     ) -> Result<Option<Groups>> {
+        if !lineage::is_timeless(plan).map_err(|e| RunError::sql(&spec.name, &e))? {
+            return Ok(None);
+        }
         let sources = shape::sources(plan);
         let changed: Vec<&Prepared> = changes
             .iter()
@@ -197,20 +200,26 @@ impl Preparing<'_> {
         if table.mode != Mode::Merge || columns.is_empty() {
             return Ok(None);
         }
+        // Groups of several columns are named by a condition each, not in one list.
+        let most = if columns.len() == 1 {
+            MOST_GROUPS
+        } else {
+            MOST_GROUPS / 20
+        };
         let lineage = self.lineage(table, changes).await?;
         let mut values = Vec::new();
         for source in changed {
             let Some(Some(traced)) = lineage.get(source.name()) else {
                 return Ok(None);
             };
-            let groups = self.attempt.touched(source, traced).await?;
+            let groups = self.attempt.touched(source, traced, most).await?;
             for batch in groups.values {
                 let renamed = renamed(&batch, spec, &columns);
                 values.push(renamed.map_err(|e| RunError::sql(&spec.name, &e))?);
             }
         }
         let groups = Groups { columns, values };
-        Ok((groups.len() <= MOST_GROUPS).then_some(groups))
+        Ok((groups.len() <= most).then_some(groups))
     }
 
     async fn lineage(

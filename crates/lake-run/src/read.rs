@@ -35,8 +35,6 @@ pub(crate) struct InputReader {
     checks: Checks,
     schema: SchemaRef,
     files: Vec<PendingFile>,
-    /// All file names, shared by every batch.
-    names: Arc<StringArray>,
     run: i64,
     transform_version: String,
     rejections: Mutex<Option<mpsc::Sender<RecordBatch>>>,
@@ -71,13 +69,11 @@ impl InputReader {
         origin: (i64, String),
     ) -> (Arc<Self>, mpsc::Receiver<RecordBatch>) {
         let (sender, receiver) = mpsc::channel(WAITING_REJECTIONS);
-        let names = files.iter().map(|file| Some(file.name()));
         let reader = Self {
             name: declared.name.clone(),
             columns: declared.columns.iter().map(reader_column).collect(),
             checks,
             schema,
-            names: Arc::new(names.collect::<StringArray>()),
             files,
             run: origin.0,
             transform_version: origin.1,
@@ -117,8 +113,12 @@ impl InputReader {
             .take();
     }
 
-    /// What reading has found out; an error here is the cause of whatever
-    /// failed behind it.
+    /// What made reading impossible: the cause of whatever failed behind it.
+    pub(crate) fn take_error(&self) -> Option<RunError> {
+        self.lock().error.take()
+    }
+
+    /// What reading has found out.
     pub(crate) fn yielded(&self) -> Yielded {
         std::mem::take(&mut *self.lock())
     }
@@ -133,16 +133,17 @@ impl InputReader {
         self.yielded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads one file to its end. `emit` takes accepted rows and says whether
-    /// there is anybody left to take more; without `effects` nothing else is kept.
+    /// Reads one file; whether there is anybody left who wants the next one.
+    /// `emit` takes accepted rows and answers that; without `effects` nothing
+    /// else is kept.
     fn read_file(
         &self,
         index: usize,
         effects: Option<&mpsc::Sender<RecordBatch>>,
         emit: &mut dyn FnMut(RecordBatch) -> bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let Some(file) = self.files.get(index) else {
-            return Ok(());
+            return Ok(true);
         };
         let name = file.name();
         let failed = |message: String| RunError::Input {
@@ -169,15 +170,17 @@ impl InputReader {
                         "{name}: the file is empty; it stays pending until there is something in it"
                     ));
                 }
-                return Ok(());
+                return Ok(true);
             }
             Err(error) => return Err(failed(error_chain(&error))),
         };
+        let file_name: ArrayRef = Arc::new(StringArray::from(vec![name.as_str()]));
         let mut found = FileYield::default();
         for block in reader.by_ref() {
             let block = block.map_err(|error| failed(error_chain(&error)))?;
-            let rows = self.rows(&block, index, file)?;
+            let rows = self.rows(&block, &file_name, file.modified)?;
             let checked = self.checks.split(&block, rows, &name)?;
+            found.accepted += checked.accepted.num_rows() as i64;
             found.rejected += checked.rejected.len() as i64;
             found.warned += checked.warned.values().sum::<u64>();
             if let Some(rejections) = effects
@@ -197,15 +200,12 @@ impl InputReader {
                 };
                 let batch = rejection_batch(&block, &checked.rejected, &origin)?;
                 if rejections.blocking_send(batch).is_err() {
-                    return Ok(());
+                    return Ok(false);
                 }
             }
             if checked.accepted.num_rows() > 0 && !emit(checked.accepted) {
-                return Ok(());
+                return Ok(false);
             }
-        }
-        if effects.is_none() {
-            return Ok(());
         }
         if !is_unchanged(file)? {
             return Err(failed(
@@ -213,6 +213,9 @@ impl InputReader {
                  run again when its writer has finished"
                     .to_owned(),
             ));
+        }
+        if effects.is_none() {
+            return Ok(true);
         }
         let header = reader.header().raw().to_owned();
         let undeclared = reader
@@ -233,23 +236,23 @@ impl InputReader {
             hash: hasher.finalize().to_hex().to_string(),
             run: self.run,
             rows,
-            accepted: rows - found.rejected,
+            accepted: found.accepted,
             rejected: found.rejected,
             header,
             path: name,
         });
-        Ok(())
+        Ok(true)
     }
 
     /// A block's columns and the system columns.
-    fn rows(&self, block: &Block, index: usize, file: &PendingFile) -> Result<RecordBatch> {
+    fn rows(&self, block: &Block, file: &ArrayRef, received_at: i64) -> Result<RecordBatch> {
         let count = block.batch.num_rows();
         let received =
-            TimestampMicrosecondArray::from_value(file.modified, count).with_timezone("UTC");
-        let keys = Int32Array::from_value(i32::try_from(index).unwrap_or(i32::MAX), count);
-        let names: ArrayRef = Arc::clone(&self.names) as ArrayRef;
+            TimestampMicrosecondArray::from_value(received_at, count).with_timezone("UTC");
         let failed = |e: arrow::error::ArrowError| RunError::sql(&self.name, &e.into());
-        let names = DictionaryArray::<Int32Type>::try_new(keys, names).map_err(failed)?;
+        let names = Int32Array::from_value(0, count);
+        let names =
+            DictionaryArray::<Int32Type>::try_new(names, Arc::clone(file)).map_err(failed)?;
         let mut columns = block.batch.columns().to_vec();
         columns.push(Arc::new(received));
         columns.push(Arc::new(names));
@@ -261,6 +264,7 @@ impl InputReader {
 /// What one file has yielded so far.
 #[derive(Default)]
 struct FileYield {
+    accepted: i64,
     rejected: i64,
     warned: u64,
     reasons: ReasonCounts,
@@ -300,10 +304,14 @@ impl PartitionStream for FileStream {
         stream.spawn_blocking(move || {
             let mut emit = |batch| rows.blocking_send(Ok(batch)).is_ok();
             for index in files {
-                if let Err(error) = reader.read_file(index, effects.as_ref(), &mut emit) {
-                    let message = error.to_string();
-                    reader.lock().error.get_or_insert(error);
-                    return Err(DataFusionError::Execution(message));
+                match reader.read_file(index, effects.as_ref(), &mut emit) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        let message = error.to_string();
+                        reader.lock().error.get_or_insert(error);
+                        return Err(DataFusionError::Execution(message));
+                    }
                 }
             }
             Ok(())

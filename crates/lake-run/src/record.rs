@@ -25,6 +25,8 @@ pub(crate) const RUNS: &str = "_lake/runs";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Seal {
     pub(crate) format: u32,
+    /// The version of lake that sealed it, which a reader of an older format needs.
+    pub(crate) lake: String,
     pub(crate) run: i64,
     /// Which attempt at this number it is: tells our seal from another's.
     pub(crate) attempt: String,

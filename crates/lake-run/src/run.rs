@@ -9,11 +9,11 @@ use chrono::{DateTime, Utc};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::future::join_all;
 use lake_delta::{Attempt, Prepared, Root};
 use lake_pipeline::Pipeline;
 use lake_plugin::Declaration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use crate::apply;
 use crate::audit;
@@ -81,6 +81,9 @@ impl Settings {
         let runtime = runtime.map_err(|e| RunError::sql("the query engine", &e))?;
         let mut config = SessionConfig::new().with_target_partitions(self.threads.max(1));
         config.options_mut().execution.time_zone = Some("UTC".into());
+        // Every sort of every thread sets this aside, and may not ask for more than there is.
+        let aside = &mut config.options_mut().execution.sort_spill_reservation_bytes;
+        *aside = (*aside).min(share / (8 * self.threads.max(1)));
         Ok(SessionContext::new_with_config_rt(config, runtime))
     }
 
@@ -110,25 +113,16 @@ pub async fn run(settings: &Settings) -> Result<Report> {
     let found = discover(&settings.pipeline, &state).await?;
     stages.end("discover");
     if found.is_empty() {
-        return Ok(Report {
-            outcome: Outcome::NothingToDo {
-                last_run: state.finished,
-                loaded_files: found.loaded,
-            },
-            pipeline: state.pipeline.clone(),
-            root: state.root.display(),
-            warnings: found.warnings,
-            reasons: BTreeMap::new(),
-        });
+        return Ok(nothing_to_do(&state, found.loaded, found.warnings));
     }
     let load = Load::new(settings, &state, &transform)?;
     let published = load.load(found, stages).await;
-    published.map_err(|error| match error {
-        RunError::Table(error) => {
-            RunError::of_table(*error, &state.root.display(), settings.limit())
-        }
-        other => other,
-    })
+    published.map_err(
+        |error| match error.or_disk_full(&state.root.display(), None) {
+            RunError::Table(error) => RunError::of_table(*error, settings.limit()),
+            other => other,
+        },
+    )
 }
 
 /// Checks everything that can be checked without reading a file: the
@@ -159,6 +153,19 @@ pub async fn validate(settings: &Settings) -> Result<Declaration> {
     )?;
     load.preparing().plan_all().await?;
     Ok(declaration)
+}
+
+fn nothing_to_do(state: &State, loaded_files: u64, warnings: Vec<String>) -> Report {
+    Report {
+        outcome: Outcome::NothingToDo {
+            last_run: state.finished,
+            loaded_files,
+        },
+        pipeline: state.pipeline.clone(),
+        root: state.root.display(),
+        warnings,
+        reasons: BTreeMap::new(),
+    }
 }
 
 /// The pipeline file and the transform name the same inputs.
@@ -228,33 +235,34 @@ impl<'a> Load<'a> {
         stages.end("plan");
 
         // Rejected rows are written while accepted ones are still being read.
-        let mut writing = JoinSet::new();
+        let mut writing = Vec::new();
         for (reader, rows) in readers.iter().zip(rejections) {
-            let spec = rejection_spec(reader.name());
-            let base = self.state.table(&spec.name).await?;
-            let plan = Arriving::plan(&self.attempt.session, &spec, rows).await?;
-            let attempt = self.attempt.clone();
-            writing.spawn(async move { attempt.append(&spec, base, plan).await });
+            let again = found.again.contains(reader.name());
+            writing.push(self.reject(reader.name(), rows, again));
         }
-        let standard = preparing.standard().await;
-        readers.iter().for_each(|reader| reader.close());
-        let mut rejected = Vec::new();
-        while let Some(done) = writing.join_next().await {
-            rejected.push(done);
+        let standard = async {
+            let done = preparing.standard().await;
+            readers.iter().for_each(|reader| reader.close());
+            done
+        };
+        let (standard, rejected) = tokio::join!(standard, join_all(writing));
+        // An input that cannot be read is the cause of whatever failed behind it.
+        if let Some(error) = readers.iter().find_map(|reader| reader.take_error()) {
+            return Err(error);
         }
-        let found = Found::gather(&readers, found)?;
         let mut changes = standard?;
-        let mut rejections: Vec<Prepared> = Vec::new();
-        for done in rejected {
-            let joined = done.map_err(|e| RunError::State {
-                path: "rejection".to_owned(),
-                message: e.to_string(),
-            })?;
-            rejections.push(joined?);
-        }
+        let mut rejections = rejected.into_iter().collect::<Result<Vec<Prepared>>>()?;
         rejections.sort_by(|a, b| a.name().cmp(b.name()));
+        let loaded = found.loaded;
+        let found = Found::gather(&readers, found)?;
         stages.end("standard");
 
+        // Files with nothing in them stay pending: they alone are no run.
+        if found.files.is_empty() {
+            return Ok(nothing_to_do(self.state, loaded, found.warnings));
+        }
+
+        audit::every_row_is_somewhere(&found.inputs, &rejections)?;
         preparing.consumption(&mut changes).await?;
         stages.end("consumption");
 
@@ -324,6 +332,28 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
+    /// Writes the rejected rows of one input. A row that is rejected again,
+    /// because its file is loaded again, is the same row; rows of new files
+    /// cannot be there yet.
+    async fn reject(
+        &self,
+        input: &str,
+        rows: mpsc::Receiver<arrow::array::RecordBatch>,
+        again: bool,
+    ) -> Result<Prepared> {
+        let spec = rejection_spec(input);
+        let base = self.state.table(&spec.name).await?;
+        let plan = Arriving::plan(&self.attempt.session, &spec, rows).await?;
+        if !again {
+            return Ok(self.attempt.append(&spec, base, plan).await?);
+        }
+        let (key, newest_by) = (["row_id".to_owned()], ["received_at".to_owned()]);
+        Ok(self
+            .attempt
+            .merge_newest(&spec, base, plan, &key, &newest_by)
+            .await?)
+    }
+
     async fn prepare_files(&self, files: &[FileRecord]) -> Result<Prepared> {
         let spec = files_spec();
         let batch = to_batch(&spec.schema, files)?;
@@ -375,11 +405,14 @@ impl<'a> Load<'a> {
             let filtered = audit::filtered(change, &found.inputs)?;
             tables.push(table_record(&change.prepared, how, filtered));
         }
-        tables.extend(
-            rejections
-                .iter()
-                .map(|change| table_record(change, "append", 0)),
-        );
+        tables.extend(rejections.iter().map(|change| {
+            let how = if change.is_unchanged() {
+                "unchanged"
+            } else {
+                "append"
+            };
+            table_record(change, how, 0)
+        }));
         Ok(RunRecord {
             run: self.columns.run,
             kind: "load".to_owned(),
@@ -423,7 +456,7 @@ struct Found {
 
 impl Found {
     /// # Errors
-    /// The first error of a reader: whatever failed behind it failed because of it.
+    /// [`RunError::Input`] where no table has asked for all rows of an input.
     fn gather(readers: &[Arc<InputReader>], discovered: Discovered) -> Result<Self> {
         let mut found = Self {
             files: Vec::new(),
@@ -434,9 +467,6 @@ impl Found {
         for reader in readers {
             let complete = reader.is_complete();
             let yielded = reader.yielded();
-            if let Some(error) = yielded.error {
-                return Err(error);
-            }
             if !complete {
                 return Err(RunError::Input {
                     place: format!("input {}", reader.name()),

@@ -37,9 +37,11 @@ pub(crate) async fn seal(
     };
     let store = state.root.store();
     let mut tables = Vec::new();
+    let mut commits = Vec::new();
     for change in prepared.iter().filter(|change| !change.is_unchanged()) {
         every_file_is_there(store.as_ref(), change).await?;
         let commit = change.commit(&stamp)?;
+        commits.push((change.name().to_owned(), commit.clone()));
         let actions = format!(
             "_lake/prepared/{attempt}/{}.json",
             change.name().replace('/', ".")
@@ -59,6 +61,7 @@ pub(crate) async fn seal(
     }
     let seal = Seal {
         format: SEAL_FORMAT,
+        lake: env!("CARGO_PKG_VERSION").to_owned(),
         run: record.run,
         attempt: attempt.to_owned(),
         pipeline: state.pipeline.clone(),
@@ -66,6 +69,12 @@ pub(crate) async fn seal(
         record,
         tables,
     };
+    // As late as can be: what changed under a run that is not sealed only costs
+    // that run, and a sealed one has to be finished.
+    for (name, commit) in &commits {
+        let unchanged = lake_delta::check(&state.root, &state.pipeline, name, commit, &stamp).await;
+        unchanged.map_err(|e| RunError::of_commit(e, None))?;
+    }
     put_seal(state, &seal).await?;
     Ok(seal)
 }
@@ -98,11 +107,16 @@ async fn put_seal(state: &State, seal: &Seal) -> Result<()> {
 /// A commit with a file that is not there would make a table unreadable.
 async fn every_file_is_there(store: &dyn ObjectStore, change: &Prepared) -> Result<()> {
     for file in change.new_files() {
-        let path = Path::from(format!("{}/{file}", change.name()));
-        store
-            .head(&path)
-            .await
-            .map_err(|e| RunError::store(&path, e))?;
+        let path = data_path(change.name(), file)?;
+        let found = store.head(&path).await;
+        found.map_err(|e| RunError::store(&path, e))?;
     }
     Ok(())
+}
+
+/// Where a data file is. Its directories hold partition values, which are
+/// encoded already.
+pub(crate) fn data_path(table: &str, file: &str) -> Result<Path> {
+    let path = format!("{table}/{file}");
+    Path::parse(&path).map_err(|e| RunError::store(&path, e.into()))
 }

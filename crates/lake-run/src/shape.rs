@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, Projection, ScalarFunctionArgs,
     ScalarUDF, ScalarUDFImpl, Signature, SubqueryAlias, Volatility, cast, col, lit,
 };
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SQLOptions, SessionContext};
 use datafusion::scalar::ScalarValue;
 use lake_delta::TableSpec;
 use lake_plugin::{Declaration, Plugin, TableDeclaration, Zone};
@@ -54,6 +54,7 @@ pub(crate) async fn standard(
     let plan = sql(session, table).await?;
     let failed = |e: DataFusionError| RunError::sql(table_name(table), &e);
     let selected: Vec<String> = names(&plan);
+    key_determines_partition(table, &plan)?;
     let plan = carry(plan, inputs).map_err(failed)?;
     let loaded = lit(ScalarValue::TimestampMicrosecond(
         Some(columns.loaded_at),
@@ -75,6 +76,16 @@ pub(crate) async fn consumption(
     columns: RunColumns,
 ) -> Result<Shaped> {
     let plan = sql(session, table).await?;
+    if let Some(input) = sources(&plan).into_iter().find(|name| !name.contains('/')) {
+        return Err(RunError::Sql {
+            place: table_name(table),
+            message: format!(
+                "it reads {input}, of which a run has the new rows only; \
+                 read a table instead, as in standard.{input}"
+            ),
+        });
+    }
+    key_determines_partition(table, &plan)?;
     let output = names(&plan);
     let last = vec![lit(columns.run).alias("_run")];
     finish(table, plan, &output, last)
@@ -87,19 +98,15 @@ async fn sql(session: &SessionContext, table: &TableDeclaration) -> Result<Logic
         .create_logical_plan(&table.sql)
         .await
         .map_err(failed)?;
-    if !matches!(
-        plan,
-        LogicalPlan::Ddl(_)
-            | LogicalPlan::Dml(_)
-            | LogicalPlan::Statement(_)
-            | LogicalPlan::Copy(_)
-    ) {
-        return Ok(plan);
-    }
-    Err(RunError::Sql {
+    let one_query = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    one_query.verify_plan(&plan).map_err(|_| RunError::Sql {
         place: table_name(table),
         message: "the SQL of a table is one query: SELECT, or WITH … SELECT".to_owned(),
-    })
+    })?;
+    Ok(plan)
 }
 
 fn names(plan: &LogicalPlan) -> Vec<String> {
@@ -108,6 +115,64 @@ fn names(plan: &LogicalPlan) -> Vec<String> {
         .iter()
         .map(|field| field.name().clone())
         .collect()
+}
+
+/// A row of a key is looked for in one partition only, so the key has to say
+/// which: a partition column is part of the key, or computed from columns that
+/// the key has as they are.
+fn key_determines_partition(table: &TableDeclaration, plan: &LogicalPlan) -> Result<()> {
+    if table.key.is_empty() {
+        return Ok(());
+    }
+    let mut top = plan;
+    while let (LogicalPlan::Sort(_), [input]) = (top, top.inputs().as_slice()) {
+        top = input;
+    }
+    let selected: Vec<(String, &Expr)> = match top {
+        LogicalPlan::Projection(projection) => projection
+            .expr
+            .iter()
+            .map(|expr| (expr.qualified_name().1, expr))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let find = |name: &String| {
+        selected
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, expr)| *expr)
+    };
+    let bare: Vec<&Column> = table
+        .key
+        .iter()
+        .filter_map(|name| match find(name)?.clone().unalias_nested().data {
+            Expr::Column(_) => find(name)?.column_refs().into_iter().next(),
+            _ => None,
+        })
+        .collect();
+    for name in table
+        .partition_by
+        .iter()
+        .filter(|name| !table.key.contains(name))
+    {
+        let determined = find(name).is_some_and(|expr| {
+            let refs = expr.column_refs();
+            !refs.is_empty()
+                && !expr.is_volatile()
+                && refs.iter().all(|column| bare.contains(column))
+        });
+        if !determined {
+            return Err(RunError::Sql {
+                place: table_name(table),
+                message: format!(
+                    "partition_by names {name}, which the key ({}) does not determine; add it to the key, \
+                     or compute it in the outermost SELECT from columns that the key has as they are",
+                    table.key.join(", ")
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Casts every column to what tables hold, and checks that the declared keys are there.
@@ -269,6 +334,18 @@ fn node_name(plan: &LogicalPlan) -> &'static str {
         LogicalPlan::Limit(_) => "LIMIT",
         LogicalPlan::Unnest(_) => "UNNEST",
         _ => "this SQL",
+    }
+}
+
+/// The input that drives a standard table: what its rows are rows of.
+pub(crate) fn driving_input(plan: &LogicalPlan) -> Option<String> {
+    let mut node = plan;
+    while let Some(input) = node.inputs().first().copied() {
+        node = input;
+    }
+    match node {
+        LogicalPlan::TableScan(scan) => Some(scan.table_name.table().to_owned()),
+        _ => None,
     }
 }
 

@@ -79,9 +79,11 @@ pub(crate) async fn read_seal(root: &Root, run: i64) -> Result<Option<Seal>> {
     let format = value.get("format").and_then(serde_json::Value::as_u64);
     if format != Some(u64::from(SEAL_FORMAT)) {
         let format = format.map_or_else(|| "none".to_owned(), |f| f.to_string());
+        let needed = value.get("lake").and_then(serde_json::Value::as_str);
         return Err(broken(format!(
-            "the seal has format {format}, and lake {} reads format {SEAL_FORMAT}; use a newer lake",
-            env!("CARGO_PKG_VERSION")
+            "the seal has format {format}, and lake {} reads format {SEAL_FORMAT}; use lake {} or newer",
+            env!("CARGO_PKG_VERSION"),
+            needed.unwrap_or("of the host that sealed it"),
         )));
     }
     let seal = serde_json::from_value(value);

@@ -7,7 +7,7 @@ use arrow::csv::WriterBuilder;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use lake_run::Answer;
 
 /// NULLs are shown, so that they are not taken for empty text.
@@ -25,7 +25,7 @@ pub(crate) fn table(answer: &Answer, width: Option<usize>) -> Result<String, Arr
     let rows = cells(&answer.batches)?;
     let mut table = Table::new();
     table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')))
         .set_header(names.clone());
     for (column, field) in table.column_iter_mut().zip(answer.schema.fields()) {
         if is_number(field.data_type()) {

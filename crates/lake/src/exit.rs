@@ -32,6 +32,7 @@ impl Failure {
                 | RunError::Input { .. }
                 | RunError::State { .. }
                 | RunError::Table(_)
+                | RunError::OutsideChange { .. }
                 | RunError::Memory { .. }
                 | RunError::DiskFull { .. }
                 | RunError::Store { .. }

@@ -1,6 +1,8 @@
 //! What a user of prepared and applied tables relies on.
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod merge;
 #[cfg(test)]
 mod support;

@@ -214,7 +214,7 @@ async fn touched_groups_come_from_new_and_from_replaced_rows() {
     let prepared = lake.merge(&spec, &[(1, 1, "b".into())]).await;
     let groups = lake
         .attempt()
-        .touched(&prepared, &["value".to_owned()])
+        .touched(&prepared, &["value".to_owned()], 100)
         .await
         .unwrap();
     let mut values: Vec<String> = groups

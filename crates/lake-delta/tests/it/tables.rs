@@ -22,7 +22,10 @@ async fn applying_twice_commits_once() {
     let second = apply(&lake.root, PIPELINE, &spec.name, &commit, &stamp)
         .await
         .unwrap();
-    assert_eq!((first, second), (Applied::Committed(0), Applied::Already));
+    assert_eq!(
+        (first, second),
+        (Applied::Committed(0), Applied::Already(0))
+    );
     assert_eq!(lake.open(&spec).await.unwrap().version(), 0);
 }
 

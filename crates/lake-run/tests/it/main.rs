@@ -1,0 +1,12 @@
+//! What somebody relies on who runs a pipeline on a machine that fails.
+
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod seal;
+#[cfg(test)]
+mod storage;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,6 @@
+//! What a test relies on that uses the failing store.
+
+#[cfg(test)]
+mod directory;
+#[cfg(test)]
+mod store;

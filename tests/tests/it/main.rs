@@ -1,0 +1,18 @@
+//! What a user of the built `lake` relies on.
+
+#[cfg(test)]
+mod architecture;
+#[cfg(test)]
+mod inputs;
+#[cfg(test)]
+mod interop;
+#[cfg(test)]
+mod pipeline_file;
+#[cfg(test)]
+mod query;
+#[cfg(test)]
+mod roots;
+#[cfg(test)]
+mod run;
+#[cfg(test)]
+mod transforms;
