@@ -117,7 +117,7 @@ pub enum RunError {
         sealed: Option<i64>,
         /// Which object had no room.
         #[source]
-        source: Box<RunError>,
+        source: Box<Self>,
     },
     /// The store failed on an object of the run's state.
     #[error("{path}: {source}")]
