@@ -94,6 +94,15 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// The flags that the next command needs to find the same tables.
+    pub(crate) fn shown(&self) -> String {
+        match &self.root {
+            Some(root) if root.contains(char::is_whitespace) => format!("--root '{root}' "),
+            Some(root) => format!("--root {root} "),
+            None => String::new(),
+        }
+    }
+
     pub(crate) fn overrides(&self) -> Overrides {
         Overrides {
             root: self.root.clone(),

@@ -99,6 +99,11 @@ fn host() -> String {
         .unwrap_or_default()
 }
 
+/// This program, as it was called: what can be typed again.
+pub(crate) fn program() -> String {
+    env::args().next().unwrap_or_else(|| "lake".to_owned())
+}
+
 /// The columns that a table may take; `None` where nobody looks at a terminal.
 pub(crate) fn terminal_width() -> Option<usize> {
     if let Ok(columns) = env::var("COLUMNS")

@@ -65,7 +65,11 @@ fn perform(command: Command) -> Result<String, Failure> {
                 tracing::warn!("{warning}");
             }
             Ok(match output {
-                Format::Text => summary::text(&report, &pipeline.shown()),
+                Format::Text => {
+                    let (program, file, flags) =
+                        (edge::program(), pipeline.shown(), common.shown());
+                    summary::text(&report, &format!("{program} query {file}{flags}"))
+                }
                 Format::Json => format!("{}\n", summary::json(&report)),
             })
         }

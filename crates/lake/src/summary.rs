@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 /// How many reasons of rejection a summary names.
 const TOP_REASONS: usize = 4;
 
-/// The summary for people. `pipeline` is the argument that names the pipeline
-/// in the next command, with a space behind it, or nothing.
-pub(crate) fn text(report: &Report, pipeline: &str) -> String {
+/// The summary for people. `query` is what to type in front of the SQL to
+/// query this pipeline, with a space behind it.
+pub(crate) fn text(report: &Report, query: &str) -> String {
     match &report.outcome {
         Outcome::NothingToDo {
             last_run,
@@ -29,11 +29,11 @@ pub(crate) fn text(report: &Report, pipeline: &str) -> String {
                 report.pipeline
             )
         }
-        Outcome::Published(record) => published(report, record, pipeline),
+        Outcome::Published(record) => published(report, record, query),
     }
 }
 
-fn published(report: &Report, record: &RunRecord, pipeline: &str) -> String {
+fn published(report: &Report, record: &RunRecord, query: &str) -> String {
     let mut text = format!(
         "{}: run {} is published in {}\n\n",
         report.pipeline, record.run, report.root
@@ -85,14 +85,14 @@ fn published(report: &Report, record: &RunRecord, pipeline: &str) -> String {
     if let Some(table) = first {
         let _ = writeln!(
             text,
-            "Next:  lake query {pipeline}\"SELECT * FROM {} LIMIT 10\"",
+            "Next:  {query}\"SELECT * FROM {} LIMIT 10\"",
             table.name.replace('/', ".")
         );
     }
     for input in record.inputs.iter().filter(|input| input.rejected > 0) {
         let _ = writeln!(
             text,
-            "       lake query {pipeline}\"SELECT file, line, raw, reasons FROM rejection.{} LIMIT 10\"",
+            "       {query}\"SELECT file, line, raw, reasons FROM rejection.{} LIMIT 10\"",
             input.name
         );
     }

@@ -50,6 +50,20 @@ fn the_summary_says_what_was_read_rejected_and_published_and_what_to_do_next() {
 }
 
 #[test]
+fn what_the_summary_says_to_type_next_can_be_typed() {
+    let lake = Lake::new();
+    lake.put("a.csv", 0, csv([reading(1, 1, 1, 0, "1")]));
+    let elsewhere = lake.directory().join("else where");
+    let ended = lake.run(&["--root", elsewhere.to_str().unwrap()]);
+    let next = ended
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("Next:  "));
+    let shell = lake.below(&["sh", "-c", next.unwrap()], &[]);
+    shell.assert_prints(&["customer_id", "1 row"]);
+}
+
+#[test]
 fn the_same_command_again_writes_nothing_and_says_so() {
     let lake = Lake::samples();
     lake.publish(&[]);
