@@ -145,6 +145,19 @@ pub(crate) fn start_logging(log: &Log) {
     }
 }
 
+/// A panic on any thread but the main one is caught by whoever waits for that
+/// thread and becomes an error; its trace is for `-v`.
+pub(crate) fn log_caught_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() == Some("main") {
+            print(panic);
+        } else {
+            tracing::debug!("{panic}");
+        }
+    }));
+}
+
 /// Runs one future to its end, on as many threads as there are cores.
 pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -21,6 +21,7 @@ use crate::exit::Failure;
 fn main() -> ExitCode {
     let args = Args::parse();
     edge::start_logging(&args.log);
+    edge::log_caught_panics();
     let json = args.command.wants_json();
     match perform(args.command) {
         Ok(text) => print(&text),
