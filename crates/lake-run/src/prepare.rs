@@ -58,8 +58,7 @@ impl Preparing<'_> {
 
     /// Plans the SQL of every table over empty tables, so that what is wrong
     /// with it is known before anything is read.
-    pub(crate) async fn plan_all(&self) -> Result<Vec<Shaped>> {
-        let mut shaped = Vec::new();
+    pub(crate) async fn plan_all(&self) -> Result<()> {
         for table in self.in_order() {
             let plan = self.shape(table).await?;
             if let Some(snapshot) = self.state.table(&plan.spec.name).await? {
@@ -69,9 +68,8 @@ impl Preparing<'_> {
                 &plan.spec.name,
                 Arc::new(EmptyTable::new(Arc::clone(&plan.spec.schema))),
             )?;
-            shaped.push(plan);
         }
-        Ok(shaped)
+        Ok(())
     }
 
     /// Prepares all tables that inputs drive.
