@@ -19,8 +19,8 @@ struct Dropped {
 }
 
 impl Drops {
-    /// Marks row `row` of file `index`; whether it was not marked before.
-    pub(crate) fn drop_row(&mut self, index: usize, row: usize) -> bool {
+    /// Marks a row, by its file's index and its own; whether it was not marked before.
+    pub(crate) fn drop_at(&mut self, (index, row): (usize, usize)) -> bool {
         let file = self.files.entry(index).or_insert_with(|| Dropped {
             gone: BooleanBufferBuilder::new(0),
             count: 0,
@@ -34,11 +34,6 @@ impl Drops {
         file.gone.set_bit(row, true);
         file.count += 1;
         true
-    }
-
-    /// Marks the row at a position; whether it was not marked before.
-    pub(crate) fn drop_at(&mut self, (index, row): (usize, usize)) -> bool {
-        self.drop_row(index, row)
     }
 
     /// The touched files, with the number of rows that leave each.
@@ -74,9 +69,9 @@ mod tests {
     #[test]
     fn a_row_is_dropped_once_and_only_where_it_was_marked() {
         let mut drops = Drops::default();
-        assert!(drops.drop_row(3, 1));
-        assert!(!drops.drop_row(3, 1));
-        assert!(drops.drop_row(3, 9));
+        assert!(drops.drop_at((3, 1)));
+        assert!(!drops.drop_at((3, 1)));
+        assert!(drops.drop_at((3, 9)));
         assert_eq!(drops.touched().collect::<Vec<_>>(), [(3, 2)]);
         let kept = drops.kept(3, 0, 3);
         assert_eq!(

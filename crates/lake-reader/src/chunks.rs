@@ -233,7 +233,10 @@ impl<R: Read> Chunks<R> {
         let stop = self.buffer.len().min(start + limit + 1);
         let window = &self.buffer[start..stop];
         let last = self.at_end && stop == self.buffer.len();
-        let complete = last || window.len() > limit;
+        // A quote at the very end of the file closes, elsewhere it may be the first
+        // of a pair: before it is known which, nothing is said about it.
+        let end_is_known = self.at_end || stop < self.buffer.len();
+        let complete = end_is_known && (last || window.len() > limit);
 
         if amount == Amount::Many {
             // Without a quote, every line is a record.

@@ -72,6 +72,25 @@ impl Read for Dribble<'_> {
     }
 }
 
+/// One byte over the limit, with a quote that is the file's last byte: whether
+/// it closes must not depend on how much of the file was read at that time.
+#[test]
+fn a_long_record_that_ends_the_file_with_a_quote_is_the_same_for_any_chunk_size() {
+    let file = b"b,a,x,c\n,,\",0123456789012\n\n\"";
+    let expected = model::records(file, 19).len() - 1;
+    for chunk_bytes in 1..file.len() + 2 {
+        let options = Options {
+            chunk_bytes,
+            max_record_bytes: 19,
+        };
+        assert_eq!(
+            all_rows(file, options).len(),
+            expected,
+            "chunks of {chunk_bytes}"
+        );
+    }
+}
+
 proptest! {
     /// The fast way to find records finds the same as the simple one.
     #[test]
