@@ -51,6 +51,9 @@ pub(crate) fn directory_schema() -> Value {
 
 /// A file on this machine, as an absolute path.
 pub(crate) fn file(text: &str, base: &Path) -> Result<PathBuf, Problem> {
+    if text.trim().is_empty() {
+        return Err(Problem::new("the path is empty").help("name the file, or leave the key out"));
+    }
     match check(text)? {
         Location::Path => Ok(absolute(text, base)),
         // Trust starts on this machine, and not with something that was fetched.

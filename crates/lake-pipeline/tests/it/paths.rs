@@ -155,6 +155,12 @@ fn trusted_keys_are_a_file_on_this_machine() {
           help: keep a copy of the file on this machine, for example beside the pipeline"#]],
     );
     check(
+        &with_transform("trusted_keys: ' '"),
+        expect![[r#"
+        pipelines/utility.yaml:2:57: transform.trusted_keys: the path is empty
+          help: name the file, or leave the key out"#]],
+    );
+    check(
         &with_transform("trusted_keys: ~/keys"),
         expect![[r#"
         pipelines/utility.yaml:2:57: transform.trusted_keys: `~/keys` starts with `~`, which only a shell knows
