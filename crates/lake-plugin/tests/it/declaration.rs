@@ -1,5 +1,7 @@
 //! What an author says, what becomes of it, and what is wrong with it.
 
+use std::ops::Bound;
+
 use lake_plugin::arrow::array::new_empty_array;
 use lake_plugin::prelude::*;
 use lake_plugin::{ColumnType, Declaration, Mode, Severity, TableDeclaration, Volatility, Zone};
@@ -326,7 +328,7 @@ fn nonsense_about_versions_parameters_and_checks_is_found_with_the_fix() {
                 .key(["b"])
                 .delete_when(" ")
                 .check(TableCheck::rows(..))
-                .check(TableCheck::rows(9..3))
+                .check(TableCheck::rows((Bound::Included(9), Bound::Excluded(3))))
                 .check(TableCheck::unique(Vec::<String>::new()))
                 .check(TableCheck::accepted("b", Vec::<String>::new()))
                 .check(TableCheck::range::<u8>("b", None, None))
