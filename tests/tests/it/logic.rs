@@ -14,7 +14,7 @@ use lake_plugin::prelude::*;
 pub fn ledger() -> Transform {
     let logic = std::env::var("LOGIC").unwrap_or_default();
     let total = match logic.as_str() {
-        "watt hours" => "1000 * sum(usage_kwh)",
+        "watt hours" => "CAST(1000 * sum(usage_kwh) AS DECIMAL(22, 3))",
         _ => "sum(usage_kwh)",
     };
     let readings = match logic.as_str() {
