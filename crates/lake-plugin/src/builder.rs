@@ -4,8 +4,8 @@
 //! host or a test looks at the whole.
 
 use crate::{
-    CheckDeclaration, ColumnDeclaration, ColumnType, Declaration, Function, InputDeclaration,
-    InputFormat, Mode, Severity, TableDeclaration, Zone,
+    AnyFunction, CheckDeclaration, ColumnDeclaration, ColumnType, Declaration, Function,
+    InputDeclaration, InputFormat, Mode, PartitionFunction, Severity, TableDeclaration, Zone,
 };
 
 /// A transform: inputs, the tables made of them, and the functions that SQL calls on the way.
@@ -14,6 +14,7 @@ pub struct Transform {
     pub(crate) inputs: Vec<InputDeclaration>,
     pub(crate) tables: Vec<TableDeclaration>,
     pub(crate) functions: Vec<Function>,
+    pub(crate) partition_functions: Vec<PartitionFunction>,
 }
 
 impl Transform {
@@ -37,10 +38,13 @@ impl Transform {
         self
     }
 
-    /// Adds a function that SQL can call.
+    /// Adds a function that SQL can call: a scalar function or a partition function.
     #[must_use]
-    pub fn function(mut self, function: Function) -> Self {
-        self.functions.push(function);
+    pub fn function(mut self, function: impl Into<AnyFunction>) -> Self {
+        match function.into() {
+            AnyFunction::Scalar(function) => self.functions.push(function),
+            AnyFunction::Partition(function) => self.partition_functions.push(function),
+        }
         self
     }
 
@@ -56,6 +60,11 @@ impl Transform {
             tables: self.tables.clone(),
             functions: self
                 .functions
+                .iter()
+                .map(|function| function.declaration.clone())
+                .collect(),
+            partition_functions: self
+                .partition_functions
                 .iter()
                 .map(|function| function.declaration.clone())
                 .collect(),
@@ -225,11 +234,11 @@ impl Table {
     }
 }
 
-/// A column's type, and whether each row must have a value.
+/// A column's type, and whether each row must have a value. Also the result of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
-    column_type: ColumnType,
-    required: bool,
+    pub(crate) column_type: ColumnType,
+    pub(crate) required: bool,
 }
 
 impl From<ColumnType> for Column {
@@ -243,6 +252,8 @@ impl From<ColumnType> for Column {
 
 impl ColumnType {
     /// A column of this type in which every row must have a value: a row without is rejected.
+    ///
+    /// For the result of a scalar function: it is never NULL where none of the arguments is.
     #[must_use]
     pub fn required(self) -> Column {
         Column {
@@ -298,6 +309,12 @@ pub fn date() -> ColumnType {
 #[must_use]
 pub fn timestamp() -> ColumnType {
     ColumnType::Timestamp
+}
+
+/// A length of time, in microseconds. For what goes into and comes out of functions.
+#[must_use]
+pub fn duration() -> ColumnType {
+    ColumnType::Duration
 }
 
 fn names<N: Into<String>>(columns: impl IntoIterator<Item = N>) -> Vec<String> {
