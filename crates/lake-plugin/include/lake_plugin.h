@@ -136,14 +136,73 @@ struct LakePlugin {
 
   /*
    * Calls a scalar function: the one at place `function`, counted from 0, in the declaration's
-   * list. `arguments` is one struct array without nulls of its own, with one child per argument;
-   * its length is the number of rows, also where there is no argument. The result has as many
-   * values, and the declared type. May be NULL where the declaration has no functions.
+   * list `functions`. `arguments` is one struct array without nulls of its own, with one child per
+   * argument; its length is the number of rows, also where there is no argument. Where the
+   * function has overloads, the types of the children say which one is meant. The result has as
+   * many values, and the declared type; where it is declared as `required`, a row without NULL
+   * among its arguments has a value. May be NULL where the declaration has no `functions`.
    */
   int32_t (*call_scalar)(void *context, const struct LakeHost *host, uint64_t function,
                          struct ArrowArray *arguments, struct ArrowSchema *arguments_schema,
                          struct ArrowArray *result, struct ArrowSchema *result_schema,
                          struct LakeError *error);
+
+  /*
+   * Partition functions: all rows of a key go in, sorted, and rows come out. The four may be NULL
+   * where the declaration has no `partition_functions`.
+   *
+   * A stream carries many keys, one after the other: a key that has ended does not come again in
+   * it. The host opens as many streams as it has threads. A stream is used by one thread at a
+   * time, not always the same. Its life is
+   *
+   *     open, push, push, ..., finish, close
+   *
+   * and after any call that did not return LAKE_OK, and after finish, there is only close. The
+   * host may close at any time, without finish too: that is how a run that was stopped ends.
+   */
+
+  /*
+   * Opens a stream through the partition function at place `function`, counted from 0, in the
+   * declaration's list `partition_functions`. `arguments` is one struct array of one row, with one
+   * child per argument, also where there is none. `*stream` is NULL; on success it becomes
+   * whatever the transform wants back in the calls below.
+   */
+  int32_t (*partition_open)(void *context, const struct LakeHost *host, uint64_t function,
+                            struct ArrowArray *arguments, struct ArrowSchema *arguments_schema,
+                            void **stream, struct LakeError *error);
+
+  /*
+   * Gives a stream its next rows, at least one: a struct array without nulls of its own, whose
+   * children are the columns that the function declares, in that order. Rows of one key come
+   * together, in the declared order.
+   *
+   * `starts` are the positions in `rows`, ascending and each less than its length, at which a new
+   * key begins; so the key before it has ended. Rows before the first start belong to the key
+   * that the stream was at. The first rows of a stream begin a key, so there the first start is
+   * 0. There are none where all rows belong to the key that the stream was at: `starts` may then
+   * be NULL.
+   *
+   * `out` is what the function emits meanwhile, any number of rows, none too: a struct array
+   * without nulls of its own. Its first child is the key of each row, an int64 without nulls: the
+   * ordinal of the key in this stream, counted from 0 since open. It never decreases, and lies
+   * between the key that the stream was at before the call and the last one that began in it. The
+   * other children are the columns that the function declares as `returns`, in that order.
+   */
+  int32_t (*partition_push)(void *context, const struct LakeHost *host, void *stream,
+                            struct ArrowArray *rows, struct ArrowSchema *rows_schema,
+                            const uint64_t *starts, uint64_t n_starts, struct ArrowArray *out,
+                            struct ArrowSchema *out_schema, struct LakeError *error);
+
+  /*
+   * Ends the last key of a stream; there are no more. `out` is as for push, all of it of that key.
+   * A stream that never had rows is closed without this.
+   */
+  int32_t (*partition_finish)(void *context, const struct LakeHost *host, void *stream,
+                              struct ArrowArray *out, struct ArrowSchema *out_schema,
+                              struct LakeError *error);
+
+  /* Gives a stream up: called once for each that open has returned, whatever came after. */
+  void (*partition_close)(void *context, void *stream);
 };
 
 /* What a transform exports. */

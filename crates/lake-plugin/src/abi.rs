@@ -157,6 +157,14 @@ pub struct LakePlugin {
     pub describe: Option<Describe>,
     /// Calls a scalar function.
     pub call_scalar: Option<CallScalar>,
+    /// Opens a stream through a partition function.
+    pub partition_open: Option<PartitionOpen>,
+    /// Gives a stream its next rows.
+    pub partition_push: Option<PartitionPush>,
+    /// Ends the last key of a stream.
+    pub partition_finish: Option<PartitionFinish>,
+    /// Gives a stream up.
+    pub partition_close: Option<PartitionClose>,
 }
 
 /// The type of [`LakePlugin::describe`].
@@ -178,6 +186,44 @@ pub type CallScalar = unsafe extern "C" fn(
     result_schema: *mut FFI_ArrowSchema,
     error: *mut LakeError,
 ) -> i32;
+
+/// The type of [`LakePlugin::partition_open`].
+pub type PartitionOpen = unsafe extern "C" fn(
+    context: *mut c_void,
+    host: *const LakeHost,
+    function: u64,
+    arguments: *mut FFI_ArrowArray,
+    arguments_schema: *mut FFI_ArrowSchema,
+    stream: *mut *mut c_void,
+    error: *mut LakeError,
+) -> i32;
+
+/// The type of [`LakePlugin::partition_push`].
+pub type PartitionPush = unsafe extern "C" fn(
+    context: *mut c_void,
+    host: *const LakeHost,
+    stream: *mut c_void,
+    rows: *mut FFI_ArrowArray,
+    rows_schema: *mut FFI_ArrowSchema,
+    starts: *const u64,
+    n_starts: u64,
+    out: *mut FFI_ArrowArray,
+    out_schema: *mut FFI_ArrowSchema,
+    error: *mut LakeError,
+) -> i32;
+
+/// The type of [`LakePlugin::partition_finish`].
+pub type PartitionFinish = unsafe extern "C" fn(
+    context: *mut c_void,
+    host: *const LakeHost,
+    stream: *mut c_void,
+    out: *mut FFI_ArrowArray,
+    out_schema: *mut FFI_ArrowSchema,
+    error: *mut LakeError,
+) -> i32;
+
+/// The type of [`LakePlugin::partition_close`].
+pub type PartitionClose = unsafe extern "C" fn(context: *mut c_void, stream: *mut c_void);
 
 // SAFETY: the header demands that everything in a transform may be called from any thread, and
 // from several at once, `context` included.
@@ -335,16 +381,22 @@ impl LakeError {
 }
 
 /// What a call can say to its host, with whichever callbacks that has.
+#[derive(Clone, Copy)]
 pub(crate) struct HostLink(Option<LakeHost>);
 
 impl HostLink {
     /// A link to the host of a call.
     ///
     /// # Safety
-    /// `host` is null, or follows the header, and does so until the link is dropped.
+    /// `host` is null, or follows the header, and does so until no copy of the link is used.
     pub(crate) unsafe fn new(host: *const LakeHost) -> Self {
         // SAFETY: not null, and the caller says that it follows the header.
         Self((!host.is_null()).then(|| unsafe { read_known(host) }))
+    }
+
+    /// A link to nobody.
+    pub(crate) const fn none() -> Self {
+        Self(None)
     }
 
     pub(crate) fn log(&self, level: Level, message: &str) {

@@ -4,9 +4,9 @@
 //! host or a test looks at the whole.
 
 use crate::{
-    CheckDeclaration, ColumnDeclaration, ColumnType, Declaration, Function, InputDeclaration,
-    InputFormat, Mode, Parameter, ParameterDeclaration, Severity, TableCheck,
-    TableCheckDeclaration, TableDeclaration, Zone,
+    AnyFunction, CheckDeclaration, ColumnDeclaration, ColumnType, Declaration, Function,
+    InputDeclaration, InputFormat, Mode, Parameter, ParameterDeclaration, PartitionFunction,
+    Severity, TableCheck, TableCheckDeclaration, TableDeclaration, Zone,
 };
 
 /// A transform: inputs, the tables made of them, and the functions that SQL calls on the way.
@@ -16,6 +16,7 @@ pub struct Transform {
     pub(crate) tables: Vec<TableDeclaration>,
     pub(crate) parameters: Vec<ParameterDeclaration>,
     pub(crate) functions: Vec<Function>,
+    pub(crate) partition_functions: Vec<PartitionFunction>,
 }
 
 impl Transform {
@@ -47,10 +48,13 @@ impl Transform {
         self
     }
 
-    /// Adds a function that SQL can call.
+    /// Adds a function that SQL can call: a scalar function or a partition function.
     #[must_use]
-    pub fn function(mut self, function: Function) -> Self {
-        self.functions.push(function);
+    pub fn function(mut self, function: impl Into<AnyFunction>) -> Self {
+        match function.into() {
+            AnyFunction::Scalar(function) => self.functions.push(function),
+            AnyFunction::Partition(function) => self.partition_functions.push(function),
+        }
         self
     }
 
@@ -67,6 +71,11 @@ impl Transform {
             parameters: self.parameters.clone(),
             functions: self
                 .functions
+                .iter()
+                .map(|function| function.declaration.clone())
+                .collect(),
+            partition_functions: self
+                .partition_functions
                 .iter()
                 .map(|function| function.declaration.clone())
                 .collect(),
@@ -285,11 +294,11 @@ impl Table {
     }
 }
 
-/// A column's type, and whether each row must have a value.
+/// A column's type, and whether each row must have a value. Also the result of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
-    column_type: ColumnType,
-    required: bool,
+    pub(crate) column_type: ColumnType,
+    pub(crate) required: bool,
 }
 
 impl From<ColumnType> for Column {
@@ -303,6 +312,8 @@ impl From<ColumnType> for Column {
 
 impl ColumnType {
     /// A column of this type in which every row must have a value: a row without is rejected.
+    ///
+    /// For the result of a scalar function: it is never NULL where none of the arguments is.
     #[must_use]
     pub fn required(self) -> Column {
         Column {
@@ -358,6 +369,12 @@ pub fn date() -> ColumnType {
 #[must_use]
 pub fn timestamp() -> ColumnType {
     ColumnType::Timestamp
+}
+
+/// A length of time, in microseconds. For what goes into and comes out of functions.
+#[must_use]
+pub fn duration() -> ColumnType {
+    ColumnType::Duration
 }
 
 fn names<N: Into<String>>(columns: impl IntoIterator<Item = N>) -> Vec<String> {

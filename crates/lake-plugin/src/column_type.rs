@@ -33,6 +33,9 @@ pub enum ColumnType {
     Date,
     /// An instant, in UTC microseconds: Arrow `Timestamp(Microsecond, "UTC")`.
     Timestamp,
+    /// A length of time, in microseconds: Arrow `Duration(Microsecond)`. For what goes into and
+    /// comes out of functions: Delta tables have no such type, so no column of an input has it.
+    Duration,
 }
 
 /// The name of the zone in every timestamp type: UTC, spelled one way.
@@ -51,6 +54,7 @@ impl ColumnType {
             Self::Decimal { precision, scale } => DataType::Decimal128(precision, scale),
             Self::Date => DataType::Date32,
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
+            Self::Duration => DataType::Duration(TimeUnit::Microsecond),
         }
     }
 
@@ -71,6 +75,7 @@ impl ColumnType {
             DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if &**zone == UTC => {
                 Self::Timestamp
             }
+            DataType::Duration(TimeUnit::Microsecond) => Self::Duration,
             _ => return None,
         })
     }
@@ -108,6 +113,7 @@ impl fmt::Display for ColumnType {
             Self::Decimal { precision, scale } => write!(f, "decimal({precision}, {scale})"),
             Self::Date => f.write_str("date"),
             Self::Timestamp => f.write_str("timestamp"),
+            Self::Duration => f.write_str("duration"),
         }
     }
 }

@@ -35,6 +35,10 @@ pub struct Declaration {
     /// through the boundary.
     #[serde(default)]
     pub functions: Vec<FunctionDeclaration>,
+    /// Functions over all rows of a key, which the SQL calls by name where it names a table.
+    /// Their place in this list is how they are called through the boundary.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_functions: Vec<PartitionFunctionDeclaration>,
 }
 
 /// One input: a kind of raw file, its columns, and what must hold for each of its rows.
@@ -173,9 +177,97 @@ pub struct FunctionDeclaration {
     pub arguments: Vec<ColumnType>,
     /// The type of its result.
     pub returns: ColumnType,
+    /// Whether the result is never NULL where none of the arguments is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub required: bool,
+    /// Further lists of arguments that it can be called with, and what it then returns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overloads: Vec<Signature>,
     /// When it may be called less often than once per row.
     #[serde(default)]
     pub volatility: Volatility,
+}
+
+/// One way to call a scalar function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// The types of the arguments.
+    #[serde(default)]
+    pub arguments: Vec<ColumnType>,
+    /// The type of the result.
+    pub returns: ColumnType,
+    /// Whether the result is never NULL where none of the arguments is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub required: bool,
+}
+
+impl FunctionDeclaration {
+    /// Every way to call the function, in the order of its author. No two have the same
+    /// arguments where the declaration has no problems.
+    pub fn signatures(&self) -> impl Iterator<Item = Signature> + '_ {
+        let first = Signature {
+            arguments: self.arguments.clone(),
+            returns: self.returns,
+            required: self.required,
+        };
+        std::iter::once(first).chain(self.overloads.iter().cloned())
+    }
+}
+
+/// The arguments as an author writes them: `(text, decimal(12, 3))`.
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(")?;
+        for (place, argument) in self.arguments.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            write!(f, "{comma}{argument}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// A function over all rows of a key, in an order that it states: rows in, rows out.
+///
+/// Its result has the key's columns, then those of `returns`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionFunctionDeclaration {
+    /// What SQL calls it.
+    pub name: String,
+    /// The columns that it receives. The host finds them by name in what SQL gives.
+    pub columns: Vec<FieldDeclaration>,
+    /// The columns that make a key: rows that are the same in all of them belong together. NULL
+    /// is the same as NULL here.
+    pub key: Vec<String>,
+    /// The columns by which the rows of a key are sorted: ascending, NULL last. Rows that are
+    /// the same in all of them come in any order.
+    #[serde(default)]
+    pub order_by: Vec<String>,
+    /// The types of the constants that come after the table in SQL.
+    #[serde(default)]
+    pub arguments: Vec<ColumnType>,
+    /// The columns of the rows that it emits.
+    pub returns: Vec<FieldDeclaration>,
+    /// What its rows depend on.
+    #[serde(default)]
+    pub volatility: Volatility,
+}
+
+/// A column that a function receives or emits. Any value in it may be NULL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldDeclaration {
+    /// Its name in SQL.
+    pub name: String,
+    /// What its values are.
+    #[serde(rename = "type")]
+    pub column_type: ColumnType,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it serializes by reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What a function's result depends on.

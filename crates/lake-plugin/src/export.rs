@@ -8,11 +8,13 @@
     reason = "the entry points are called through C, with pointers of the host"
 )]
 
+mod partition;
+
 use std::any::Any;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, StructArray};
 use arrow::datatypes::{DataType, Field, Fields};
@@ -20,7 +22,7 @@ use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 
 use crate::abi::{self, Code, HostLink, LakeError, LakeHost, LakePlugin, LakeString};
 use crate::import::{self, Trust};
-use crate::{Arguments, Function, Transform};
+use crate::{Arguments, ColumnType, Function, FunctionError, PartitionFunction, Transform};
 
 /// A transform that can be called through the boundary: what [`export!`](crate::export) keeps.
 ///
@@ -63,6 +65,10 @@ impl Exported {
                 context: ptr::from_ref(self).cast_mut().cast(),
                 describe: Some(describe),
                 call_scalar: Some(call_scalar),
+                partition_open: Some(partition::open),
+                partition_push: Some(partition::push),
+                partition_finish: Some(partition::finish),
+                partition_close: Some(partition::close),
             }),
         }
     }
@@ -87,6 +93,11 @@ impl Exported {
             Ok(Built {
                 declaration,
                 functions: transform.functions,
+                partition_functions: transform
+                    .partition_functions
+                    .into_iter()
+                    .map(Arc::new)
+                    .collect(),
             })
         });
         built.as_ref().map_err(Clone::clone)
@@ -106,6 +117,7 @@ impl Entry {
 struct Built {
     declaration: String,
     functions: Vec<Function>,
+    partition_functions: Vec<Arc<PartitionFunction>>,
 }
 
 /// Why an entry point does not return [`abi::OK`].
@@ -171,7 +183,10 @@ unsafe extern "C" fn call_scalar(
                 return Err(Failure::new(Code::InvalidCall, "no room for the result"));
             }
             let function = exported.function(function)?;
-            let arguments = take_arguments(function, array, &schema, HostLink::new(host))?;
+            let name = &function.declaration.name;
+            let lists = function.declaration.signatures();
+            let lists = lists.map(|signature| signature.arguments).collect();
+            let arguments = take_arguments(name, lists, array, &schema, HostLink::new(host))?;
             let (array, schema) = run(function, arguments)?;
             result.write(array);
             result_schema.write(schema);
@@ -182,7 +197,10 @@ unsafe extern "C" fn call_scalar(
 
 impl Exported {
     fn function(&self, place: u64) -> Result<&Function, Failure> {
-        let functions = &self.built()?.functions;
+        self.at("function", &self.built()?.functions, place)
+    }
+
+    fn at<'a, T>(&self, what: &str, functions: &'a [T], place: u64) -> Result<&'a T, Failure> {
         usize::try_from(place)
             .ok()
             .and_then(|place| functions.get(place))
@@ -190,7 +208,7 @@ impl Exported {
                 Failure::new(
                     Code::InvalidCall,
                     format!(
-                        "there is no function {place}: `{}` declares {}, counted from 0",
+                        "there is no {what} {place}: `{}` declares {}, counted from 0",
                         self.name,
                         functions.len()
                     ),
@@ -199,7 +217,8 @@ impl Exported {
     }
 }
 
-/// Takes over what a function is called with.
+/// Takes over what function `name` is called with: its schema says which of the declared `lists`
+/// of arguments that is.
 ///
 /// The host is the process that we run in, so its values are taken as they are; that their
 /// structure is what was declared is checked, as a mistake there would be a crash here.
@@ -207,12 +226,12 @@ impl Exported {
 /// # Safety
 /// As for [`import::array`].
 unsafe fn take_arguments(
-    function: &Function,
+    name: &str,
+    lists: Vec<Vec<ColumnType>>,
     array: FFI_ArrowArray,
     schema: &FFI_ArrowSchema,
     host: HostLink,
 ) -> Result<Arguments, Failure> {
-    let name = &function.declaration.name;
     let invalid = |reason: String| {
         Failure::new(
             Code::InvalidCall,
@@ -221,30 +240,47 @@ unsafe fn take_arguments(
     };
     let rows = usize::try_from(array.length)
         .map_err(|_| invalid(format!("a length of {}", array.length)))?;
-    let fields: Fields = function
-        .declaration
-        .arguments
-        .iter()
-        .map(|argument| Field::new("", argument.to_arrow(), true))
-        .collect();
-    // SAFETY: passed on from the caller.
-    let batch = unsafe {
-        import::array(
-            array,
-            schema,
-            &DataType::Struct(fields),
-            rows,
-            Trust::Values,
-        )
+    let declared = lists.len();
+    let mut reason = String::new();
+    let mut found = None;
+    for types in lists {
+        let expected = struct_of(types.iter().copied());
+        // SAFETY: passed on from the caller.
+        match unsafe { import::check_schema(schema, &expected) } {
+            Ok(()) => {
+                found = Some((types, expected));
+                break;
+            }
+            Err(error) if reason.is_empty() => reason = error,
+            Err(_) => {}
+        }
     }
-    .map_err(invalid)?;
+    let Some((types, expected)) = found else {
+        return Err(invalid(if declared > 1 {
+            format!("of {declared} lists of arguments, none is this one; of the first: {reason}")
+        } else {
+            reason
+        }));
+    };
+    // SAFETY: passed on from the caller.
+    let batch =
+        unsafe { import::array(array, schema, &expected, rows, Trust::Values) }.map_err(invalid)?;
     let batch: StructArray = batch.to_data().into();
     Ok(Arguments {
-        function: name.clone(),
+        function: name.to_owned(),
+        types,
         rows,
         arrays: batch.columns().to_vec(),
         host,
     })
+}
+
+/// A struct of columns without names: what crosses has them by place.
+fn struct_of(types: impl Iterator<Item = ColumnType>) -> DataType {
+    let fields: Fields = types
+        .map(|column| Field::new("", column.to_arrow(), true))
+        .collect();
+    DataType::Struct(fields)
 }
 
 /// Calls the author's code, and makes its result ready for the host.
@@ -260,14 +296,8 @@ fn run(
         ));
     }
     let what = format!("function `{name}`");
-    let result = caught(&what, || (function.body)(&arguments))?.map_err(|error| {
-        let code = if error.cancelled {
-            Code::Cancelled
-        } else {
-            Code::Failed
-        };
-        Failure::new(code, about(name, error.message))
-    })?;
+    let result =
+        caught(&what, || (function.body)(&arguments))?.map_err(|error| failure(name, error))?;
     let data = result.to_data();
     let schema = FFI_ArrowSchema::try_from(data.data_type()).map_err(|error| {
         Failure::new(
@@ -276,6 +306,16 @@ fn run(
         )
     })?;
     Ok((FFI_ArrowArray::new(&data), schema))
+}
+
+/// What the author's code says went wrong.
+fn failure(function: &str, error: FunctionError) -> Failure {
+    let code = if error.cancelled {
+        Code::Cancelled
+    } else {
+        Code::Failed
+    };
+    Failure::new(code, about(function, error.message))
 }
 
 /// What went wrong in a function, with its name, unless the message has it already.

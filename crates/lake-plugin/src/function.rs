@@ -4,17 +4,46 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array,
-    Int64Array, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, DurationMicrosecondArray,
+    Float64Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 use crate::abi::HostLink;
-use crate::{ColumnType, FunctionDeclaration, Level, Volatility};
+use crate::{
+    Column, ColumnType, FunctionDeclaration, Level, PartitionBuilder, PartitionFunction, Signature,
+    Volatility,
+};
 
-/// A function of a transform, which its SQL calls by name.
+/// A scalar function of a transform, which its SQL calls by name: values of one row in, one value
+/// out.
 ///
 /// It is called with many rows at a time, from several threads at once.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use lake_plugin::arrow::array::{Float64Array, Int64Array};
+/// use lake_plugin::prelude::*;
+///
+/// /// `double(x)`, for integers and for floats: never NULL where `x` is not.
+/// fn double() -> Function {
+///     Function::scalar("double", [integer()], integer().required(), |arguments| {
+///         Ok(if arguments.types() == [integer()] {
+///             let values = arguments.integer(0)?;
+///             let doubled = values.iter().map(|value| value.map(|value| value.wrapping_mul(2)));
+///             Arc::new(doubled.collect::<Int64Array>())
+///         } else {
+///             let values = arguments.float(0)?;
+///             let doubled = values.iter().map(|value| value.map(|value| value * 2.0));
+///             Arc::new(doubled.collect::<Float64Array>())
+///         })
+///     })
+///     .also([float()], float().required())
+/// }
+/// # assert_eq!(Transform::new().function(double()).declaration().functions.len(), 1);
+/// ```
 #[derive(Clone)]
 pub struct Function {
     pub(crate) declaration: FunctionDeclaration,
@@ -29,23 +58,50 @@ impl Function {
     /// A scalar function: values of one row in, one value out.
     ///
     /// `body` receives whole arrays and returns one of type `returns` that has
-    /// [`Arguments::rows`] values; the host refuses anything else. What it captures is shared by
-    /// all threads that call it.
+    /// [`Arguments::rows`] values; the host refuses anything else. Where `returns` is
+    /// [`required`](ColumnType::required), a row without NULL among its arguments must have a
+    /// value, and the engine may plan with that. What `body` captures is shared by all threads
+    /// that call it.
     pub fn scalar(
         name: impl Into<String>,
         arguments: impl IntoIterator<Item = ColumnType>,
-        returns: ColumnType,
+        returns: impl Into<Column>,
         body: impl Fn(&Arguments) -> Result<ArrayRef, FunctionError> + Send + Sync + 'static,
     ) -> Self {
+        let returns = returns.into();
         Self {
             declaration: FunctionDeclaration {
                 name: name.into(),
                 arguments: arguments.into_iter().collect(),
-                returns,
+                returns: returns.column_type,
+                required: returns.required,
+                overloads: Vec::new(),
                 volatility: Volatility::default(),
             },
             body: Arc::new(body),
         }
+    }
+
+    /// A partition function: all rows of a key in, rows out.
+    pub fn partition(name: impl Into<String>) -> PartitionBuilder {
+        PartitionBuilder::new(name.into())
+    }
+
+    /// Adds another list of arguments, with the result that it then has. The body is the same:
+    /// [`Arguments::types`] says which list it was called with.
+    #[must_use]
+    pub fn also(
+        mut self,
+        arguments: impl IntoIterator<Item = ColumnType>,
+        returns: impl Into<Column>,
+    ) -> Self {
+        let returns = returns.into();
+        self.declaration.overloads.push(Signature {
+            arguments: arguments.into_iter().collect(),
+            returns: returns.column_type,
+            required: returns.required,
+        });
+        self
     }
 
     /// Says that results depend on something beside the arguments that does not change during a
@@ -70,16 +126,46 @@ impl fmt::Debug for Function {
     }
 }
 
+/// A function of either kind, as a [`Transform`](crate::Transform) takes it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum AnyFunction {
+    /// Values of one row in, one value out.
+    Scalar(Function),
+    /// All rows of a key in, rows out.
+    Partition(PartitionFunction),
+}
+
+impl From<Function> for AnyFunction {
+    fn from(function: Function) -> Self {
+        Self::Scalar(function)
+    }
+}
+
+impl From<PartitionFunction> for AnyFunction {
+    fn from(function: PartitionFunction) -> Self {
+        Self::Partition(function)
+    }
+}
+
 /// What a function is called with: one array per argument, all of the same length.
 pub struct Arguments {
     pub(crate) function: String,
+    pub(crate) types: Vec<ColumnType>,
     pub(crate) rows: usize,
     pub(crate) arrays: Vec<ArrayRef>,
     pub(crate) host: HostLink,
 }
 
 impl Arguments {
-    /// How many rows there are, and how many values the result must have.
+    /// The types of the arguments: one of the lists that the function declares.
+    #[must_use]
+    pub fn types(&self) -> &[ColumnType] {
+        &self.types
+    }
+
+    /// How many rows there are, and how many values the result of a scalar function must have.
+    /// The constants of a partition function come as one row.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
@@ -163,6 +249,14 @@ impl Arguments {
         self.typed(place, "timestamp")
     }
 
+    /// Argument `place` as lengths of time, in microseconds.
+    ///
+    /// # Errors
+    /// Where there is no such argument, or it is declared as something else.
+    pub fn duration(&self, place: usize) -> Result<&DurationMicrosecondArray, FunctionError> {
+        self.typed(place, "duration")
+    }
+
     /// Says something in the log of the run. Nothing happens where the host does not listen.
     pub fn log(&self, level: Level, message: &str) {
         self.host.log(level, message);
@@ -183,11 +277,10 @@ impl Arguments {
     fn typed<A: Array + 'static>(&self, place: usize, asked: &str) -> Result<&A, FunctionError> {
         let array = self.array(place)?;
         array.as_any().downcast_ref().ok_or_else(|| {
-            let declared = ColumnType::from_arrow(array.data_type())
-                .map_or_else(|| array.data_type().to_string(), |known| known.to_string());
             FunctionError::new(format!(
-                "function `{}` reads argument {place} as {asked}, and declares it as {declared}",
-                self.function
+                "function `{}` reads argument {place} as {asked}, and declares it as {}",
+                self.function,
+                name_of(array.data_type())
             ))
         })
     }
@@ -201,6 +294,11 @@ impl fmt::Debug for Arguments {
             .field("arrays", &self.arrays)
             .finish_non_exhaustive()
     }
+}
+
+/// What an author calls an Arrow type.
+pub(crate) fn name_of(arrow: &DataType) -> String {
+    ColumnType::from_arrow(arrow).map_or_else(|| arrow.to_string(), |known| known.to_string())
 }
 
 /// Why a function could not do its work. The run stops, and people read the message.

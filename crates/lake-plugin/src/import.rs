@@ -12,7 +12,7 @@
 
 use std::ffi::{CStr, c_void};
 
-use arrow::array::{Array, ArrayRef, AsArray, make_array, new_empty_array};
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, make_array, new_empty_array};
 use arrow::datatypes::{DataType, Decimal128Type};
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi_and_data_type};
 
@@ -49,16 +49,22 @@ pub(crate) unsafe fn array(
         // An empty array may come without buffers, which the import would read all the same.
         return Ok(new_empty_array(expected));
     }
-    let claimed = array.null_count;
-    // The import believes a null count and drops the validity where it is zero; unknown, it counts.
-    array.null_count = -1;
+    // SAFETY: the structure has just been compared with `expected`, children included.
+    let claimed = unsafe { unclaim(&mut array) };
     // SAFETY: the structure has just been compared with `expected`, pointers included; what they
     // point to is the caller's promise.
     let data = unsafe { from_ffi_and_data_type(array, expected.clone()) }
         .map_err(|error| format!("it cannot be read: {error}"))?;
-    let counted = data.null_count();
-    if usize::try_from(claimed).is_ok_and(|claimed| claimed != counted) {
-        return Err(format!("it claims {claimed} nulls and has {counted}"));
+    let counted = std::iter::once(&data)
+        .chain(data.child_data())
+        .map(ArrayData::null_count);
+    for (claimed, counted) in claimed.into_iter().zip(counted) {
+        if usize::try_from(claimed).is_ok_and(|claimed| claimed != counted) {
+            return Err(format!("it claims {claimed} nulls and has {counted}"));
+        }
+    }
+    if matches!(expected, DataType::Struct(_)) && data.null_count() > 0 {
+        return Err("it has rows that are NULL as a whole".to_owned());
     }
     match trust {
         Trust::Values => data.validate(),
@@ -67,20 +73,57 @@ pub(crate) unsafe fn array(
     }
     .map_err(|error| error.to_string())?;
     let array = make_array(data);
-    if let DataType::Decimal128(precision, _) = array.data_type()
-        && trust != Trust::Values
-    {
-        array
-            .as_primitive::<Decimal128Type>()
-            .validate_decimal_precision(*precision)
-            .map_err(|error| error.to_string())?;
+    if trust != Trust::Values {
+        check_digits(&array)?;
     }
     Ok(array)
 }
 
+/// Whether every exact number has as many digits as its type allows; no other check looks there.
+fn check_digits(array: &dyn Array) -> Result<(), String> {
+    match array.data_type() {
+        DataType::Decimal128(precision, _) => array
+            .as_primitive::<Decimal128Type>()
+            .validate_decimal_precision(*precision)
+            .map_err(|error| error.to_string()),
+        DataType::Struct(_) => array
+            .as_struct()
+            .columns()
+            .iter()
+            .try_for_each(|column| check_digits(column)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the null counts of an array and of its children unknown, and returns what they were. The
+/// import believes a null count and drops the validity where it is zero; unknown, it counts.
+///
+/// # Safety
+/// [`check_array`] has found nothing wrong.
+unsafe fn unclaim(array: &mut FFI_ArrowArray) -> Vec<i64> {
+    let mut claimed = vec![std::mem::replace(&mut array.null_count, -1)];
+    // SAFETY: the children were found to be as many as wanted, and none of them null. They are
+    // ours with the array, and nothing else refers to them.
+    if let Ok(children) = unsafe {
+        let wanted = usize::try_from(array.n_children).unwrap_or(0);
+        children_of(array.children, array.n_children, wanted)
+    } {
+        for child in children {
+            // SAFETY: as above.
+            claimed.push(unsafe { std::mem::replace(&mut (**child).null_count, -1) });
+        }
+    }
+    claimed
+}
+
+/// Compares a schema with a type, all children included.
+///
 /// # Safety
 /// As for [`array`].
-unsafe fn check_schema(schema: &FFI_ArrowSchema, expected: &DataType) -> Result<(), String> {
+pub(crate) unsafe fn check_schema(
+    schema: &FFI_ArrowSchema,
+    expected: &DataType,
+) -> Result<(), String> {
     if schema.release.is_none() {
         return Err("it has no schema".to_owned());
     }

@@ -38,6 +38,12 @@
 //! **Declaration as text.** JSON grows more gracefully than structs do, and is called for once.
 //! Rows are the other way round: they are Arrow arrays, moved as pointers, never copied.
 //!
+//! **One call, many rows.** Crossing is cheap, not free, so nothing crosses per row or per key. A
+//! scalar function gets whole columns. A [`Partition`] function has a state per key, but one
+//! stream carries many keys: a batch crosses with the positions at which keys begin, and what it
+//! caused to be emitted comes back with the ordinal of its key. A key that is longer than memory
+//! comes in many batches, and only its state stays.
+//!
 //! # Who owns what
 //!
 //! The rules are those of the Arrow C Data Interface, for strings and errors too: whoever holds
@@ -58,6 +64,9 @@
 //!   thread-local values, so a loaded transform stays until the process ends.
 //! - *The host is lent.* Its callbacks are valid until the call returns; [`Arguments`] cannot be
 //!   kept, so a function cannot get this wrong in Rust.
+//! - *A stream is closed.* What a partition function keeps between two calls belongs to the
+//!   transform, and the host closes it exactly once: after its last key, after an error, and when
+//!   the run is stopped. A transform that failed is asked for nothing but that.
 //!
 //! # What may go wrong, and what then
 //!
@@ -67,25 +76,28 @@
 //!
 //! The host believes nothing that comes back. Format, length, offset, null count, buffers and
 //! children are compared with the declaration while they are still raw structs; then every
-//! offset, every byte of text and every digit of a decimal is looked at. A lie is an error that
-//! names the function. Two things stay beyond a check, as they are for any code in a process: a
+//! offset, every byte of text and every digit of a decimal is looked at. What a partition function
+//! emits must name keys that it was given, in their order. A lie is an error that names the
+//! function. Two things stay beyond a check, as they are for any code in a process: a
 //! buffer that is shorter than its array says, and memory that is written behind everybody's
 //! back. A transform is trusted like a dependency; that is what the checks of a release are for.
 //!
 //! All hand-written `unsafe` of the project is in four modules of this crate, by reason: `abi`
 //! (structs with pointers), `import` (reading what they point to), `export` (being called) and
-//! `load` (calling).
+//! `load` (calling). The latter two have a part of their own for partition functions.
 
 pub mod abi;
 mod builder;
 mod column_type;
 mod declaration;
+mod emit;
 mod export;
 mod function;
 mod import;
 #[cfg(feature = "loading")]
 mod load;
 mod parameter;
+mod partition;
 #[cfg(feature = "loading")]
 mod plugin;
 mod problems;
@@ -95,16 +107,20 @@ pub use arrow;
 
 pub use abi::{Code, Level};
 pub use builder::{
-    Column, Input, Table, Transform, boolean, date, decimal, float, int32, integer, text, timestamp,
+    Column, Input, Table, Transform, boolean, date, decimal, duration, float, int32, integer, text,
+    timestamp,
 };
 pub use column_type::ColumnType;
 pub use declaration::{
-    CheckDeclaration, ColumnDeclaration, Declaration, FunctionDeclaration, InputDeclaration,
-    InputFormat, Mode, Severity, TableDeclaration, Volatility, Zone,
+    CheckDeclaration, ColumnDeclaration, Declaration, FieldDeclaration, FunctionDeclaration,
+    InputDeclaration, InputFormat, Mode, PartitionFunctionDeclaration, Severity, Signature,
+    TableDeclaration, Volatility, Zone,
 };
+pub use emit::{Emit, Row, Value};
 pub use export::{Entry, Exported};
-pub use function::{Arguments, Function, FunctionError};
+pub use function::{AnyFunction, Arguments, Function, FunctionError};
 pub use parameter::{Parameter, ParameterDeclaration, param};
+pub use partition::{Partition, PartitionBuilder, PartitionFunction, Rows};
 #[cfg(feature = "loading")]
 pub use plugin::{CallError, Host, LoadError, Plugin, Problems};
 pub use problems::{Problem, SYSTEM_COLUMNS};
@@ -115,7 +131,8 @@ pub mod prelude {
     pub use crate::arrow;
     pub use crate::arrow::array::ArrayRef;
     pub use crate::{
-        Arguments, Function, FunctionError, Input, Level, Mode, Table, TableCheck, Transform,
-        boolean, date, decimal, float, int32, integer, param, text, timestamp,
+        Arguments, Emit, Function, FunctionError, Input, Level, Mode, Partition, PartitionFunction,
+        Rows, Table, TableCheck, Transform, Value, boolean, date, decimal, duration, float, int32,
+        integer, param, text, timestamp,
     };
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray};
+use arrow::array::{ArrayRef, DurationMicrosecondArray, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,10 @@ impl ParameterDeclaration {
             ColumnType::Decimal { .. } => "12.50",
             ColumnType::Date => "2026-01-31",
             ColumnType::Timestamp => "2026-01-31T12:00:00Z",
+            ColumnType::Duration => {
+                let length = microseconds(text).map_err(|()| refuse("90s, 20m, 1h30m or 2d"))?;
+                return Ok(Arc::new(DurationMicrosecondArray::from(vec![length])));
+            }
         };
         let written: ArrayRef = Arc::new(StringArray::from(vec![text.trim()]));
         let strict = CastOptions {
@@ -130,10 +134,10 @@ pub(crate) fn microseconds(text: &str) -> Result<i64, ()> {
 #[cfg(test)]
 mod tests {
     use arrow::array::AsArray;
-    use arrow::datatypes::{Date32Type, Decimal128Type, Int64Type};
+    use arrow::datatypes::{Date32Type, Decimal128Type, DurationMicrosecondType, Int64Type};
 
     use super::*;
-    use crate::{date, decimal, integer, text};
+    use crate::{date, decimal, duration, integer, text};
 
     fn value(parameter: Parameter, written: &str) -> Result<ArrayRef, String> {
         parameter.declaration.value(written)
@@ -163,6 +167,18 @@ mod tests {
             let message = value(parameter, written).unwrap_err();
             assert!(message.contains("write it as"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_duration_is_written_as_people_do() {
+        let gap = value(param("gap", duration()), "1h30m").unwrap();
+        let gap = gap.as_primitive::<DurationMicrosecondType>();
+        assert_eq!(gap.value(0), 5_400_000_000);
+        assert!(
+            value(param("gap", duration()), "20")
+                .unwrap_err()
+                .contains("20m")
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use crate::{
-    ColumnType, Declaration, FunctionDeclaration, InputDeclaration, InputFormat, Mode,
-    ParameterDeclaration, TableDeclaration, Zone,
+    ColumnType, Declaration, FieldDeclaration, FunctionDeclaration, InputDeclaration, InputFormat,
+    Mode, ParameterDeclaration, PartitionFunctionDeclaration, TableDeclaration, Zone,
 };
 
 /// One thing that is wrong with a declaration.
@@ -63,6 +63,9 @@ const SQL_FUNCTIONS: [&str; 30] = [
     "upper",
 ];
 
+/// The functions that SQL has where a table is named.
+const SQL_TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "unnest"];
+
 /// As long as a name can be everywhere that a table's name ends up.
 const LONGEST_NAME: usize = 63;
 
@@ -99,6 +102,9 @@ impl Declaration {
         for function in &self.functions {
             problems.function(function);
         }
+        for function in &self.partition_functions {
+            problems.partition_function(function);
+        }
         problems.twice(
             self.inputs
                 .iter()
@@ -115,10 +121,15 @@ impl Declaration {
                 .iter()
                 .map(|parameter| format!("parameter `{}`", parameter.name)),
         );
+        let scalar = self.functions.iter().map(|function| &function.name);
+        let partition = self
+            .partition_functions
+            .iter()
+            .map(|function| &function.name);
         problems.twice(
-            self.functions
-                .iter()
-                .map(|function| format!("function `{}`", function.name)),
+            scalar
+                .chain(partition)
+                .map(|name| format!("function `{name}`")),
         );
         problems.found
     }
@@ -178,6 +189,13 @@ impl Problems {
             let thing = format!("{thing}, column `{}`", column.name);
             self.name(&thing, &column.name);
             self.column_type(&thing, column.column_type);
+            if column.column_type == ColumnType::Duration {
+                self.add(
+                    &thing,
+                    "lengths of time are for functions, and no table can hold one",
+                    "write it as integer, and say in its name what it counts",
+                );
+            }
         }
         self.twice(
             input
@@ -352,10 +370,94 @@ impl Problems {
                 "choose another name",
             );
         }
+        for (which, signature) in function.signatures().enumerate() {
+            let thing = match which {
+                0 => thing.clone(),
+                _ => format!("{thing}, overload {signature}"),
+            };
+            for (place, argument) in signature.arguments.iter().enumerate() {
+                self.column_type(&format!("{thing}, argument {place}"), *argument);
+            }
+            self.column_type(&format!("{thing}, result"), signature.returns);
+        }
+        self.twice(
+            function
+                .signatures()
+                .map(|signature| format!("{thing}, arguments {signature}")),
+        );
+    }
+
+    fn partition_function(&mut self, function: &PartitionFunctionDeclaration) {
+        let thing = format!("function `{}`", function.name);
+        self.name(&thing, &function.name);
+        let name = function.name.as_str();
+        if SQL_FUNCTIONS.contains(&name) || SQL_TABLE_FUNCTIONS.contains(&name) {
+            self.add(
+                &thing,
+                "SQL has a function of that name, with another meaning",
+                "choose another name",
+            );
+        }
+        for column in &function.columns {
+            let thing = format!("{thing}, column `{}`", column.name);
+            // Columns that the host adds can be received, as tables have them.
+            if !SYSTEM_COLUMNS.contains(&column.name.as_str()) {
+                self.name(&thing, &column.name);
+            }
+            self.column_type(&thing, column.column_type);
+        }
+        self.fields_twice(&format!("{thing}, column"), &function.columns);
+        if function.key.is_empty() {
+            self.add(
+                &thing,
+                "it has no key, so nobody can say which rows belong together",
+                "name the columns that make one: .key([…])",
+            );
+        }
+        for (list, columns) in [("key", &function.key), ("order_by", &function.order_by)] {
+            let thing = format!("{thing}, {list} column");
+            for column in columns {
+                if !function.columns.iter().any(|known| known.name == *column) {
+                    self.add(
+                        format!("{thing} `{column}`"),
+                        "it is not among the columns that the function receives",
+                        format!("add .column(\"{column}\", …), or leave it out"),
+                    );
+                }
+            }
+            self.twice(columns.iter().map(|column| format!("{thing} `{column}`")));
+        }
         for (place, argument) in function.arguments.iter().enumerate() {
             self.column_type(&format!("{thing}, argument {place}"), *argument);
         }
-        self.column_type(&format!("{thing}, result"), function.returns);
+        if function.returns.is_empty() {
+            self.add(
+                &thing,
+                "it returns no columns",
+                "name what it emits: .returns(\"name\", text())",
+            );
+        }
+        for column in &function.returns {
+            let thing = format!("{thing}, result `{}`", column.name);
+            self.name(&thing, &column.name);
+            self.column_type(&thing, column.column_type);
+            if function.key.contains(&column.name) {
+                self.add(
+                    &thing,
+                    "a column of the key has that name, and is put in front of every row anyway",
+                    "leave it out, or choose another name",
+                );
+            }
+        }
+        self.fields_twice(&format!("{thing}, result"), &function.returns);
+    }
+
+    fn fields_twice(&mut self, thing: &str, fields: &[FieldDeclaration]) {
+        self.twice(
+            fields
+                .iter()
+                .map(|field| format!("{thing} `{}`", field.name)),
+        );
     }
 
     fn column_type(&mut self, thing: &str, column_type: ColumnType) {

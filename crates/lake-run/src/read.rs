@@ -340,7 +340,8 @@ fn reader_column(declared: &lake_plugin::ColumnDeclaration) -> Column {
         ColumnType::Text => Read::Text,
         ColumnType::Boolean => Read::Boolean,
         ColumnType::Int32 => Read::Int32,
-        ColumnType::Int64 => Read::Int64,
+        // Microseconds; no input declares a duration, as its problems say.
+        ColumnType::Int64 | ColumnType::Duration => Read::Int64,
         ColumnType::Float64 => Read::Float64,
         ColumnType::Decimal { precision, scale } => Read::Decimal { precision, scale },
         ColumnType::Date => Read::Date,

@@ -50,7 +50,11 @@ fn sizes_offsets_and_numbers_are_those_of_the_header() {
         version,
         context,
         describe,
-        call_scalar
+        call_scalar,
+        partition_open,
+        partition_push,
+        partition_finish,
+        partition_close
     ));
     lines.extend(same!(
         FFI_ArrowArray,
