@@ -23,6 +23,7 @@ mod audit;
 mod check;
 mod discover;
 mod error;
+mod functions;
 mod lineage;
 mod load;
 mod logic;
@@ -48,7 +49,8 @@ pub use lake_plugin::Declaration;
 pub use plan::{Plan, PlannedInput, PlannedTable, Unfinished, plan};
 pub use query::{Answer, query};
 pub use record::{
-    InputRecord, Outcome, ReasonCount, Report, RunRecord, StageRecord, TableRecord, TransformRecord,
+    FunctionRecord, InputRecord, MetricRecord, Outcome, ReasonCount, Report, RunRecord,
+    StageRecord, TableRecord, TransformRecord,
 };
 pub use run::{Settings, Validated, reload, run, validate};
 pub use transform::Profile;

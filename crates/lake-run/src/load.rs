@@ -12,6 +12,7 @@ use crate::audit;
 use crate::check::{Checks, ReasonCounts, input_schema};
 use crate::discover::Discovered;
 use crate::error::{Result, RunError};
+use crate::functions::{self, StopOnDrop};
 use crate::memory;
 use crate::prepare::{Arriving, Change, Planned, Preparing};
 use crate::read::InputReader;
@@ -33,6 +34,7 @@ pub(crate) struct Load<'a> {
     state: &'a State,
     transform: &'a Transform,
     work: Work,
+    calls: StopOnDrop,
     pub(crate) attempt: Attempt,
     columns: RunColumns,
 }
@@ -55,13 +57,14 @@ impl<'a> Load<'a> {
     ) -> Result<Self> {
         let session = settings.session()?;
         state.root.register(&session.runtime_env());
-        shape::register_functions(&session, &transform.plugin);
+        let calls = functions::register(&session, &transform.plugin);
         shape::register_zones(&session).map_err(|e| RunError::sql("the query engine", &e))?;
         Ok(Self {
             settings,
             state,
             transform,
             work,
+            calls: StopOnDrop(calls),
             attempt: Attempt {
                 root: state.root.clone(),
                 pipeline: state.pipeline.clone(),
@@ -306,6 +309,8 @@ impl<'a> Load<'a> {
             inputs: found.inputs.clone(),
             tables,
             stages: stages.done.clone(),
+            functions: self.calls.0.figures(),
+            metrics: self.calls.0.metrics(),
         })
     }
 }

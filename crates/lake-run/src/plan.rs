@@ -156,19 +156,29 @@ fn inputs(work: &Work) -> Vec<PlannedInput> {
 }
 
 fn functions(transform: &Transform) -> Vec<String> {
-    let functions = transform.plugin.declaration().functions.iter();
-    functions
-        .map(|function| {
-            let arguments: Vec<String> =
-                function.arguments.iter().map(ToString::to_string).collect();
-            format!(
-                "{}({}) → {}",
-                function.name,
-                arguments.join(", "),
-                function.returns
-            )
-        })
-        .collect()
+    let declaration = transform.plugin.declaration();
+    let scalar = declaration.functions.iter().flat_map(|function| {
+        let name = &function.name;
+        function
+            .signatures()
+            .map(move |signature| format!("{name}{signature} → {}", signature.returns))
+    });
+    let partition = declaration.partition_functions.iter().map(|function| {
+        let columns = |fields: &[lake_plugin::FieldDeclaration]| {
+            let fields = fields.iter().map(|field| field.name.as_str());
+            fields.collect::<Vec<_>>().join(", ")
+        };
+        format!(
+            "{}(table of {}) → {}, {}; by {}, in the order of {}",
+            function.name,
+            columns(&function.columns),
+            function.key.join(", "),
+            columns(&function.returns),
+            function.key.join(", "),
+            function.order_by.join(", ")
+        )
+    });
+    scalar.chain(partition).collect()
 }
 
 impl Unfinished {

@@ -80,6 +80,12 @@ pub struct RunRecord {
     pub tables: Vec<TableRecord>,
     /// How long each stage took.
     pub stages: Vec<StageRecord>,
+    /// What the transform's functions took, in the order of the declaration.
+    #[serde(default)]
+    pub functions: Vec<FunctionRecord>,
+    /// What the transform's functions measured themselves, in the order of the names.
+    #[serde(default)]
+    pub metrics: Vec<MetricRecord>,
 }
 
 /// Which code computed a run.
@@ -145,6 +151,28 @@ pub struct StageRecord {
     pub stage: String,
     /// Its duration.
     pub seconds: f64,
+}
+
+/// What the calls of one function took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FunctionRecord {
+    /// The function.
+    pub name: String,
+    /// How often it was called, with many rows at a time.
+    pub calls: u64,
+    /// How many rows it was called with.
+    pub rows: u64,
+    /// How long it took, over all threads: this can be more than the run took.
+    pub seconds: f64,
+}
+
+/// Values that functions measured under one name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MetricRecord {
+    /// The name.
+    pub name: String,
+    /// The sum of the values.
+    pub value: f64,
 }
 
 /// One row of `_lake/files`: a file that a run loaded.
@@ -235,6 +263,19 @@ pub(crate) fn runs_spec() -> TableSpec {
         field(
             "stages",
             list_of(vec![field("stage", Utf8), field("seconds", Float64)]),
+        ),
+        field(
+            "functions",
+            list_of(vec![
+                field("name", Utf8),
+                field("calls", Int64),
+                field("rows", Int64),
+                field("seconds", Float64),
+            ]),
+        ),
+        field(
+            "metrics",
+            list_of(vec![field("name", Utf8), field("value", Float64)]),
         ),
     ];
     spec(RUNS, fields)

@@ -3,7 +3,6 @@
 //! The SQL of a standard table says nothing of the system columns; they are
 //! carried through its plan beside the columns that it selects.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
@@ -11,13 +10,12 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, Projection, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, SubqueryAlias, Volatility, cast, col, lit,
+    Expr, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, cast, col, lit,
 };
 use datafusion::prelude::{SQLOptions, SessionContext};
 use datafusion::scalar::ScalarValue;
 use lake_delta::TableSpec;
-use lake_plugin::{Declaration, Plugin, TableDeclaration, Zone};
+use lake_plugin::{TableDeclaration, Zone};
 
 use crate::error::{Result, RunError};
 
@@ -368,26 +366,6 @@ pub(crate) fn sources(plan: &LogicalPlan) -> Vec<String> {
     found
 }
 
-/// Makes the transform's functions callable from SQL.
-pub(crate) fn register_functions(session: &SessionContext, plugin: &Plugin) {
-    let declaration: &Declaration = plugin.declaration();
-    for (index, function) in declaration.functions.iter().enumerate() {
-        let arguments = function.arguments.iter().map(|t| t.to_arrow()).collect();
-        let volatility = match function.volatility {
-            lake_plugin::Volatility::Immutable => Volatility::Immutable,
-            lake_plugin::Volatility::Stable => Volatility::Stable,
-            lake_plugin::Volatility::Volatile => Volatility::Volatile,
-        };
-        session.register_udf(ScalarUDF::new_from_impl(TransformFunction {
-            plugin: plugin.clone(),
-            index,
-            name: function.name.clone(),
-            returns: function.returns.to_arrow(),
-            signature: Signature::exact(arguments, volatility),
-        }));
-    }
-}
-
 /// The schemas of the zones, which SQL names as in `standard.readings`.
 pub(crate) fn register_zones(session: &SessionContext) -> DataFusionResult<()> {
     use datafusion::catalog::MemorySchemaProvider;
@@ -398,63 +376,4 @@ pub(crate) fn register_zones(session: &SessionContext) -> DataFusionResult<()> {
         catalog.register_schema(zone, Arc::new(MemorySchemaProvider::new()))?;
     }
     Ok(())
-}
-
-/// A function of a transform, called through its library.
-#[derive(Debug)]
-struct TransformFunction {
-    plugin: Plugin,
-    index: usize,
-    name: String,
-    returns: DataType,
-    signature: Signature,
-}
-
-impl PartialEq for TransformFunction {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.index == other.index && self.signature == other.signature
-    }
-}
-
-impl Eq for TransformFunction {}
-
-impl Hash for TransformFunction {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-        self.index.hash(state);
-    }
-}
-
-impl ScalarUDFImpl for TransformFunction {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> DataFusionResult<DataType> {
-        Ok(self.returns.clone())
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        let rows = args.number_rows;
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        // Values that are all constant come as arrays of one row.
-        let rows = arrays.first().map_or(rows, |array| array.len());
-        let result = self.plugin.call(self.index, &arrays, rows);
-        let array = result.map_err(|e| DataFusionError::External(Box::new(e)))?;
-        if args
-            .args
-            .iter()
-            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)))
-            && array.len() == 1
-        {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
-                &array, 0,
-            )?));
-        }
-        Ok(ColumnarValue::Array(array))
-    }
 }

@@ -77,6 +77,15 @@ fn published(report: &Report, record: &RunRecord, query: &str) -> String {
         record.transform.name,
         record.transform.version
     );
+    for function in record.functions.iter().filter(|f| f.calls > 0) {
+        let _ = writeln!(
+            text,
+            "  function {}: {} rows in {}\n",
+            function.name,
+            number(function.rows),
+            seconds(function.seconds)
+        );
+    }
     let first = record
         .tables
         .iter()
@@ -202,6 +211,8 @@ pub(crate) fn json(report: &Report) -> Value {
                 "tables": tables,
                 "seconds": record.seconds,
                 "stages": stages.collect::<Map<_, _>>(),
+                "functions": record.functions,
+                "metrics": record.metrics,
                 "peak_memory_bytes": record.peak_memory_bytes,
                 "warnings": report.warnings,
             })

@@ -42,7 +42,7 @@ pub fn utility() -> Transform {
         .function(Function::scalar(
             "normalise_meter",
             [text()],
-            text(),
+            text().required(),
             |arguments| Ok(meter::normalise(arguments.text(0)?)),
         ))
 }
