@@ -47,12 +47,15 @@ impl fmt::Display for WrongBump {
 
 /// The release that a new version is compared with: the highest one below it that is not yanked
 /// and can be read. Pre-releases are left out, as they promise nothing to those who come after.
+///
+/// It may be one that no trusted key has signed. Its interface cannot be read then, and whoever
+/// publishes should say so and not take the version for the first one.
 #[must_use]
 pub fn previous<'a>(releases: &'a [ReleaseSummary], new: &Version) -> Option<&'a ReleaseSummary> {
     let mut before: Vec<&ReleaseSummary> = releases
         .iter()
         .filter(|release| release.version < *new && release.version.pre.is_empty())
-        .filter(|release| release.yanked.is_none() && release.standing.verified().is_some())
+        .filter(|release| release.yanked.is_none() && release.standing.release().is_some())
         .collect();
     before.sort_by(|one, other| one.version.cmp(&other.version));
     before.pop()
@@ -89,7 +92,7 @@ pub fn required_bump(level: Level, old: &Version) -> Version {
 ///
 /// # Errors
 /// [`WrongBump`] with all reasons.
-pub fn check_bump(old: &Version, new: &Version, changes: &[Change]) -> Result<(), WrongBump> {
+pub fn check_bump(old: &Version, new: &Version, changes: &[Change]) -> Result<(), Box<WrongBump>> {
     let mut called_after = new.clone();
     called_after.pre = Prerelease::EMPTY;
     let allows = |level: Level| called_after >= required_bump(level, old);
@@ -98,11 +101,11 @@ pub fn check_bump(old: &Version, new: &Version, changes: &[Change]) -> Result<()
         return Ok(());
     }
     let reasons = changes.iter().filter(|change| !allows(change.level));
-    Err(WrongBump {
+    Err(Box::new(WrongBump {
         old: old.clone(),
         new: new.clone(),
         needs,
         smallest: required_bump(needs, old),
         reasons: reasons.cloned().collect(),
-    })
+    }))
 }

@@ -217,18 +217,15 @@ pub enum Named {
 ///
 /// # Errors
 /// [`NoChoice`], with what stood in the way of each candidate.
-pub fn choose(
-    question: &Question<'_>,
-    candidates: &[Candidate],
-) -> std::result::Result<Choice, NoChoice> {
+pub fn choose(question: &Question<'_>, candidates: &[Candidate]) -> Result<Choice, Box<NoChoice>> {
     if question.locked && question.lock.is_none() {
-        return Err(NoChoice::NotLocked(question.name.to_owned()));
+        return Err(Box::new(NoChoice::NotLocked(question.name.to_owned())));
     }
     if let Some(lock) = question.lock.filter(|lock| lock.transform != question.name) {
-        return Err(NoChoice::OtherTransform {
+        return Err(Box::new(NoChoice::OtherTransform {
             locked: lock.transform.clone(),
             wanted: question.name.to_owned(),
-        });
+        }));
     }
     match (question.request, question.lock) {
         (Some(version), _) => question.requested(version, candidates),
@@ -242,7 +239,7 @@ impl Question<'_> {
         &self,
         version: &Version,
         candidates: &[Candidate],
-    ) -> std::result::Result<Choice, NoChoice> {
+    ) -> Result<Choice, Box<NoChoice>> {
         let found = self.find(version, Named::Request, candidates)?;
         let mut warnings = yank_warning(found);
         if !self.requirement.matches(version) {
@@ -261,11 +258,7 @@ impl Question<'_> {
         self.take(found, Named::Request, obstacle, Why::Requested, warnings)
     }
 
-    fn pinned(
-        &self,
-        lock: &LockEntry,
-        candidates: &[Candidate],
-    ) -> std::result::Result<Choice, NoChoice> {
+    fn pinned(&self, lock: &LockEntry, candidates: &[Candidate]) -> Result<Choice, Box<NoChoice>> {
         let mut digests = lock.targets.values().chain([&lock.release]);
         if digests.any(|digest| self.blocked.contains(digest)) {
             let mut choice = self.newest(candidates, Some(&lock.version))?;
@@ -294,9 +287,9 @@ impl Question<'_> {
         &self,
         candidates: &[Candidate],
         below: Option<&Version>,
-    ) -> std::result::Result<Choice, NoChoice> {
+    ) -> Result<Choice, Box<NoChoice>> {
         if candidates.is_empty() {
-            return Err(NoChoice::NoReleases(self.name.to_owned()));
+            return Err(Box::new(NoChoice::NoReleases(self.name.to_owned())));
         }
         let mut sorted: Vec<&Candidate> = candidates.iter().collect();
         sorted.sort_by(|one, other| other.version.cmp(&one.version));
@@ -323,11 +316,11 @@ impl Question<'_> {
             };
             passed_over.push((candidate.version.clone(), obstacle));
         }
-        Err(NoChoice::NoneFits {
+        Err(Box::new(NoChoice::NoneFits {
             name: self.name.to_owned(),
             requirement: self.requirement.clone(),
             candidates: passed_over,
-        })
+        }))
     }
 
     /// What stands in the way of taking a release anew, or else its digests.
@@ -335,7 +328,7 @@ impl Question<'_> {
         &self,
         candidate: &Candidate,
         below: Option<&Version>,
-    ) -> std::result::Result<(Digest, Digest), Obstacle> {
+    ) -> Result<(Digest, Digest), Obstacle> {
         let not_older = || {
             let below = below.filter(|below| candidate.version >= **below)?;
             Some(Obstacle::NotOlder(below.clone()))
@@ -353,7 +346,7 @@ impl Question<'_> {
         }
     }
 
-    fn digests(&self, candidate: &Candidate) -> std::result::Result<(Digest, Digest), Obstacle> {
+    fn digests(&self, candidate: &Candidate) -> Result<(Digest, Digest), Obstacle> {
         let unreadable = || Obstacle::Unusable("its release file cannot be read".to_owned());
         let release = candidate.release.ok_or_else(unreadable)?;
         let artifact = candidate.targets.get(self.target).copied();
@@ -366,19 +359,19 @@ impl Question<'_> {
         version: &Version,
         by: Named,
         candidates: &'a [Candidate],
-    ) -> std::result::Result<&'a Candidate, NoChoice> {
+    ) -> Result<&'a Candidate, Box<NoChoice>> {
         let mut all = candidates.iter();
         all.find(|candidate| candidate.version == *version)
             .ok_or_else(|| {
                 let mut available: Vec<Version> =
                     candidates.iter().map(|c| c.version.clone()).collect();
                 available.sort();
-                NoChoice::NoSuchVersion {
+                Box::new(NoChoice::NoSuchVersion {
                     name: self.name.to_owned(),
                     version: version.clone(),
                     by,
                     available,
-                }
+                })
             })
     }
 
@@ -389,16 +382,18 @@ impl Question<'_> {
         obstacle: Option<Obstacle>,
         why: Why,
         warnings: Vec<Warning>,
-    ) -> std::result::Result<Choice, NoChoice> {
+    ) -> Result<Choice, Box<NoChoice>> {
         let digests = match obstacle {
             Some(obstacle) => Err(obstacle),
             None => self.digests(found),
         };
-        let (release, artifact) = digests.map_err(|obstacle| NoChoice::Unfit {
-            name: self.name.to_owned(),
-            version: found.version.clone(),
-            by,
-            obstacle,
+        let (release, artifact) = digests.map_err(|obstacle| {
+            Box::new(NoChoice::Unfit {
+                name: self.name.to_owned(),
+                version: found.version.clone(),
+                by,
+                obstacle,
+            })
         })?;
         Ok(Choice {
             version: found.version.clone(),
@@ -411,20 +406,16 @@ impl Question<'_> {
     }
 
     /// A lock names bytes, and under one version there are always the same.
-    fn compare_with_lock(
-        &self,
-        lock: &LockEntry,
-        found: &Candidate,
-    ) -> std::result::Result<(), NoChoice> {
+    fn compare_with_lock(&self, lock: &LockEntry, found: &Candidate) -> Result<(), Box<NoChoice>> {
         let differs = |thing: String, locked: Option<Digest>, found: Option<Digest>| {
             let (name, version) = (self.name.to_owned(), lock.version.clone());
-            Err(NoChoice::LockDiffers {
+            Err(Box::new(NoChoice::LockDiffers {
                 name,
                 version,
                 thing,
                 locked,
                 found,
-            })
+            }))
         };
         if found.release != Some(lock.release) {
             return differs("the release".to_owned(), Some(lock.release), found.release);

@@ -149,8 +149,18 @@ pub enum Error {
         path: String,
         /// What it is to the release.
         thing: String,
-        /// The most or the very number of bytes that it may have.
+        /// How many bytes it should have.
         expected: u64,
+        /// How many it has.
+        found: u64,
+    },
+    /// An object is so large that it is not even read.
+    #[error("{path}: it has {found} bytes, and lake writes {most} at most; it is not read")]
+    TooLarge {
+        /// The object.
+        path: String,
+        /// How many bytes it may have.
+        most: u64,
         /// How many it has.
         found: u64,
     },
@@ -242,6 +252,19 @@ impl Error {
         Self::Format {
             path: path.to_owned(),
             what: what.into(),
+        }
+    }
+
+    /// Where an object should have had a number of bytes, having more is having the wrong number.
+    pub(crate) fn of_exact_size(self, thing: &str) -> Self {
+        match self {
+            Self::TooLarge { path, most, found } => Self::Size {
+                path,
+                thing: thing.to_owned(),
+                expected: most,
+                found,
+            },
+            other => other,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::interface::Interface;
 use crate::keys::{KeyId, SigningKey};
 use crate::name::{check_name, check_version};
-use crate::registry::{MOST_RELEASE, RELEASE, Registry, blob_path, release_path};
+use crate::registry::{MOST_RELEASE, Registry, blob_path, release_path};
 use crate::release::{Blob, Claimed, FORMAT, Licence, PAYLOAD_TYPE, Release};
 use crate::store::Put;
 
@@ -112,7 +112,7 @@ impl Registry {
         let release = describe(new, now, &mut blobs)?;
         let body = sealed(&release, key)?;
         // A version that is taken is told before anything is uploaded.
-        let before = self.objects.get(&path, RELEASE, MOST_RELEASE).await?;
+        let before = self.objects.get(&path, MOST_RELEASE).await?;
         if let Some(before) = &before {
             let outcome = self.settle(&path, before, &release, key)?;
             if matches!(outcome, Published::Taken(_)) {
@@ -126,11 +126,7 @@ impl Registry {
         if let Some(before) = &before {
             return self.settle(&path, before, &release, key);
         }
-        match self
-            .objects
-            .put_new(&path, RELEASE, &body, MOST_RELEASE)
-            .await?
-        {
+        match self.objects.put_new(&path, &body, MOST_RELEASE).await? {
             Put::There => Ok(Published::Now {
                 digest: Digest::of(&body),
             }),
@@ -140,7 +136,8 @@ impl Registry {
 
     async fn put_blob(&self, blob: &Blob, thing: &str, bytes: &Bytes) -> Result<()> {
         let path = blob_path(&blob.digest);
-        match self.objects.put_new(&path, thing, bytes, blob.size).await? {
+        let put = self.objects.put_new(&path, bytes, blob.size).await;
+        match put.map_err(|e| e.of_exact_size(thing))? {
             Put::There => Ok(()),
             Put::Other(found) => Err(Error::Changed {
                 path: self.objects.shown(&path),

@@ -12,7 +12,7 @@ use semver::Version;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::interface::Interface;
-use crate::name::{BLOBS, check_name};
+use crate::name::{BLOBS, check_name, check_version};
 use crate::release::{Blob, Claimed, Release, Verified};
 use crate::store::Objects;
 use crate::trusted::TrustedKeys;
@@ -37,7 +37,7 @@ pub struct Registry {
 pub struct Listing {
     /// The releases, by name and then from the oldest version to the newest.
     pub releases: Vec<ReleaseSummary>,
-    /// Where a release file lies although no release can be there.
+    /// Directories of a transform that no version can have.
     pub strange: Vec<String>,
 }
 
@@ -139,18 +139,19 @@ impl Registry {
         for name in names {
             let mut versions = Vec::new();
             for directory in self.directories(Some(&Path::from(name.as_str()))).await? {
-                match Version::parse(&directory) {
-                    // Semver has one spelling for each version, so this is where it belongs.
-                    Ok(version) => versions.push(version),
-                    Err(_) => {
-                        let path = Path::from_iter([name.as_str(), directory.as_str(), RELEASE]);
+                // Semver has one spelling for each version, so this is where it belongs.
+                let version = Version::parse(&directory).ok();
+                match version.filter(|version| check_version(version).is_ok()) {
+                    Some(version) => versions.push(version),
+                    None => {
+                        let path = Path::from_iter([name.as_str(), directory.as_str()]);
                         listing.strange.push(self.objects.shown(&path));
                     }
                 }
             }
             versions.sort();
             let found = futures::stream::iter(versions)
-                .map(|version| self.summary(&name, version, trusted))
+                .map(|version| self.find(&name, version, trusted))
                 .buffered(AT_ONCE);
             let found: Vec<Option<ReleaseSummary>> = found.try_collect().await?;
             listing.releases.extend(found.into_iter().flatten());
@@ -173,7 +174,7 @@ impl Registry {
         trusted: &TrustedKeys,
     ) -> Result<Verified> {
         let path = release_path(name, version)?;
-        let bytes = self.objects.get(&path, RELEASE, MOST_RELEASE).await?;
+        let bytes = self.objects.get(&path, MOST_RELEASE).await?;
         let bytes = bytes.ok_or_else(|| Error::NoRelease {
             place: self.objects.place.clone(),
             name: name.to_owned(),
@@ -237,7 +238,8 @@ impl Registry {
 
     async fn blob(&self, release: &Verified, blob: Blob, thing: &str) -> Result<Bytes> {
         let path = blob_path(&blob.digest);
-        let bytes = self.objects.get(&path, thing, blob.size).await?;
+        let bytes = self.objects.get(&path, blob.size).await;
+        let bytes = bytes.map_err(|e| e.of_exact_size(thing))?;
         let shown = self.objects.shown(&path);
         let bytes = bytes.ok_or_else(|| Error::Missing {
             path: shown.clone(),
@@ -265,8 +267,11 @@ impl Registry {
         Ok(bytes)
     }
 
-    /// A release as it is found, or `None` where only other things lie in its directory.
-    async fn summary(
+    /// One release as it is found, or `None` where there is none.
+    ///
+    /// # Errors
+    /// As of [`Self::list`].
+    pub async fn find(
         &self,
         name: &str,
         version: Version,
@@ -274,7 +279,7 @@ impl Registry {
     ) -> Result<Option<ReleaseSummary>> {
         let path = release_path(name, &version)?;
         let shown = self.objects.shown(&path);
-        let claimed = match self.objects.get(&path, RELEASE, MOST_RELEASE).await {
+        let claimed = match self.objects.get(&path, MOST_RELEASE).await {
             Ok(None) => return Ok(None),
             Ok(Some(bytes)) => Claimed::read(&shown, &bytes, name, &version),
             Err(error) if error.is_of_release() => Err(error),

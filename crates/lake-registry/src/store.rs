@@ -39,17 +39,16 @@ impl Objects {
     ///
     /// The size is looked at first: a registry that somebody has filled with nonsense costs an
     /// error, and not the machine's memory.
-    pub(crate) async fn get(&self, path: &Path, thing: &str, most: u64) -> Result<Option<Bytes>> {
+    pub(crate) async fn get(&self, path: &Path, most: u64) -> Result<Option<Bytes>> {
         let found = match self.store.get(path).await {
             Ok(found) => found,
             Err(StoreError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(self.failed(path, error)),
         };
         if found.meta.size > most {
-            return Err(Error::Size {
+            return Err(Error::TooLarge {
                 path: self.shown(path),
-                thing: thing.to_owned(),
-                expected: most,
+                most,
                 found: found.meta.size,
             });
         }
@@ -62,13 +61,7 @@ impl Objects {
     /// A put may have landed although the store says otherwise: an answer was lost, or the client
     /// sent it twice and met itself. So after any error the object is read, which is an error of
     /// its own where it has more than `most` bytes.
-    pub(crate) async fn put_new(
-        &self,
-        path: &Path,
-        thing: &str,
-        bytes: &Bytes,
-        most: u64,
-    ) -> Result<Put> {
+    pub(crate) async fn put_new(&self, path: &Path, bytes: &Bytes, most: u64) -> Result<Put> {
         let mut attempt = 1;
         loop {
             let payload = bytes.clone().into();
@@ -77,7 +70,7 @@ impl Objects {
                 Ok(_) => return Ok(Put::There),
                 Err(error) => error,
             };
-            match self.get(path, thing, most).await? {
+            match self.get(path, most).await? {
                 Some(found) if found == *bytes => return Ok(Put::There),
                 Some(found) => return Ok(Put::Other(found)),
                 None if attempt < PUT_ATTEMPTS => attempt += 1,

@@ -117,6 +117,23 @@ impl TrustedKeys {
         Ok(Self { keys })
     }
 
+    /// These keys and one more, which may sign everything: a publisher believes what they have
+    /// signed themselves. A key that is there already stays as it is.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, public: PublicKey) -> Self {
+        if self.keys.iter().all(|key| key.public != public) {
+            self.keys.push(TrustedKey {
+                name: name.into(),
+                public,
+                valid_from: None,
+                valid_until: None,
+                revoked: None,
+                transforms: None,
+            });
+        }
+        self
+    }
+
     /// The keys, in the order of the file.
     #[must_use]
     pub fn keys(&self) -> &[TrustedKey] {

@@ -17,7 +17,6 @@ use crate::registry::{Registry, object_path, release_path};
 use crate::store::Put;
 
 const YANKED: &str = "yanked.json";
-const THING: &str = "the yank";
 const MOST: u64 = 1 << 20;
 
 /// That a release is hidden from new choices, and why.
@@ -68,11 +67,7 @@ impl Registry {
         };
         let body = format!("{:#}\n", serde_json::json!(yank));
         let path = object_path(name, version, YANKED)?;
-        match self
-            .objects
-            .put_new(&path, THING, &body.into(), MOST)
-            .await?
-        {
+        match self.objects.put_new(&path, &body.into(), MOST).await? {
             Put::There => Ok(Yanked::Now),
             Put::Other(found) => Ok(Yanked::Already(read(&path, &found))),
         }
@@ -95,7 +90,7 @@ impl Registry {
     /// The yank of a release. One that cannot be read counts: it was somebody's wish.
     pub(crate) async fn yanked(&self, name: &str, version: &Version) -> Result<Option<Yank>> {
         let path = object_path(name, version, YANKED)?;
-        match self.objects.get(&path, THING, MOST).await {
+        match self.objects.get(&path, MOST).await {
             Ok(found) => Ok(found.map(|bytes| read(&path, &bytes))),
             Err(error) if error.is_of_release() => Ok(Some(unreadable(&path, &error.to_string()))),
             Err(error) => Err(error),
