@@ -12,6 +12,8 @@
     reason = "helpers of tests stop a test as the tests themselves do"
 )]
 
+mod crates;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -22,6 +24,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use crates::{building, make_crate};
 
 /// The header of a file of meter readings.
 pub const HEADER: &str = "customer_id,meter_id,start_time,end_time,usage_kwh,region";

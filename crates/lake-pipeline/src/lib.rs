@@ -36,7 +36,8 @@
 //!    required. Unknown keys, `--set` and [`json_schema`] all come from this
 //!    description, so they cannot disagree.
 //! 3. `resolve` walks both together and applies flags, variables and defaults.
-//!    `rules` (with `cron` and `location`) decide about single values.
+//!    `rules` (with `cron` and `location`) decide about single values, `phrases`
+//!    say what belongs where.
 //!
 //! Nothing stops at the first fault, apart from text that is not YAML at all.
 //!
@@ -55,6 +56,7 @@ mod fault;
 mod interpolate;
 mod location;
 mod overrides;
+mod phrases;
 mod pipeline;
 mod resolve;
 mod rules;

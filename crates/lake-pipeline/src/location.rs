@@ -49,6 +49,25 @@ pub(crate) fn directory_schema() -> Value {
     root_schema()
 }
 
+/// A file on this machine, as an absolute path.
+pub(crate) fn file(text: &str, base: &Path) -> Result<PathBuf, Problem> {
+    if text.trim().is_empty() {
+        return Err(Problem::new("the path is empty").help("name the file, or leave the key out"));
+    }
+    match check(text)? {
+        Location::Path => Ok(absolute(text, base)),
+        // Trust starts on this machine, and not with something that was fetched.
+        Location::Url => Err(
+            Problem::new(format!("`{text}` is a URL, and a file is needed"))
+                .help("keep a copy of the file on this machine, for example beside the pipeline"),
+        ),
+    }
+}
+
+pub(crate) fn file_schema() -> Value {
+    root_schema()
+}
+
 enum Location {
     Path,
     Url,

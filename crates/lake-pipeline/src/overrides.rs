@@ -2,8 +2,8 @@
 
 /// What the flags of a command say about settings.
 ///
-/// A flag wins over a variable (`LAKE_ROOT`, `LAKE_INPUT_<NAME>`), which wins
-/// over the file. A value that is overridden is not looked at, so
+/// A flag wins over a variable (`LAKE_ROOT`, `LAKE_INPUT_<NAME>`,
+/// `LAKE_PARAM_<NAME>`, …), which wins over the file. A value that is overridden is not looked at, so
 /// `root: ${LAKE_ROOT}` is fine without the variable where `--root` is given.
 /// Relative paths in flags and variables start from the working directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,7 +12,8 @@ pub struct Overrides {
     pub root: Option<String>,
     /// `--input NAME=PATH`, as name and path.
     pub inputs: Vec<(String, String)>,
-    /// `--set KEY=VALUE`, as dotted key and value.
+    /// `--set KEY=VALUE`, as dotted key and value. Inputs have to be in the
+    /// file; parameters (`transform.params.<name>`) need not.
     pub set: Vec<(String, String)>,
 }
 

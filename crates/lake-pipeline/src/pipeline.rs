@@ -33,6 +33,15 @@ pub struct TransformRef {
     pub version: semver::VersionReq,
     /// The absolute path of the crate, for development; it wins over releases.
     pub path: Option<PathBuf>,
+    /// The values of parameters by name, as they are written: a number or a
+    /// boolean is its text. Whether the transform has such a parameter, and
+    /// whether the text is of its type, is for the transform's declaration.
+    pub params: BTreeMap<String, String>,
+    /// Where releases are: an absolute path, or a URL exactly as written.
+    pub registry: Option<String>,
+    /// The absolute path of the file with the public keys that may sign
+    /// releases.
+    pub trusted_keys: Option<PathBuf>,
 }
 
 /// Where the files of one input are.

@@ -1,13 +1,14 @@
 //! The file, the flags and the variables together, to a plan or its faults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::fault::{Fault, Faults, Place, Problem};
 use crate::interpolate;
 use crate::overrides::{Given, Overrides};
+use crate::phrases::{about, members, named, one_value, unknown_flag, unknown_key, what_it_is};
 use crate::pipeline::{InputSource, Limits, Pipeline, TransformRef};
-use crate::settings::{self, Scalar, Setting, Shape, dotted, nearest};
+use crate::settings::{self, NameRule, Plain, Scalar, Setting, Shape, dotted};
 use crate::yaml::{self, Content, Entry, Kind, Node};
 
 /// Checks a pipeline file and resolves it to a plan.
@@ -146,11 +147,41 @@ impl<'a> Resolver<'a> {
         let name = self.read(&transform, &settings::TRANSFORM_NAME);
         let version = self.read(&transform, &settings::TRANSFORM_VERSION);
         let path = self.read(&transform, &settings::TRANSFORM_PATH);
+        let params = self.params(&transform);
+        let registry = self.read(&transform, &settings::REGISTRY);
+        let trusted_keys = self.read(&transform, &settings::TRUSTED_KEYS);
         Some(TransformRef {
             name: name?,
             version: version?,
             path,
+            params,
+            registry,
+            trusted_keys,
         })
+    }
+
+    fn params(&mut self, transform: &Section<'_>) -> BTreeMap<String, String> {
+        let params = self.open(transform, &settings::PARAMS);
+        for entry in params.entries {
+            self.check_name(&params, entry, &settings::PARAMETER_NAME);
+        }
+        let prefix = dotted(&params.key, "");
+        let added = self
+            .flags
+            .keys()
+            .filter_map(|key| key.strip_prefix(&prefix));
+        let in_file = params.entries.iter().map(|entry| entry.key.as_str());
+        let names: BTreeSet<String> = in_file.chain(added).map(str::to_owned).collect();
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let key = dotted(&params.key, &name);
+                let given = self.given(&key, Some(&name), &settings::PARAMETER.setting);
+                let entry = find(&params, &name);
+                let value = self.value(&key, given, entry, &settings::PARAMETER)?;
+                Some((name, value))
+            })
+            .collect()
     }
 
     fn inputs(&mut self, file: &Section<'_>) -> BTreeMap<String, InputSource> {
@@ -215,11 +246,7 @@ impl Resolver<'_> {
 
     /// The mapping of one input.
     fn open_input<'n>(&mut self, inputs: &Section<'n>, entry: &'n Entry) -> Section<'n> {
-        if let Shape::Named { name, .. } = &settings::INPUTS.shape
-            && let Err(problem) = (name.check)(&entry.key)
-        {
-            self.fault_at(entry.at, about(&inputs.key, problem));
-        }
+        self.check_name(inputs, entry, &settings::INPUT_NAME);
         let key = dotted(&inputs.key, &entry.key);
         self.section(key, Some(&entry.key), entry, &settings::INPUTS)
     }
@@ -255,6 +282,13 @@ impl Resolver<'_> {
         section
     }
 
+    /// Reports a key that cannot be chosen as a name.
+    fn check_name(&mut self, section: &Section<'_>, entry: &Entry, rule: &NameRule) {
+        if let Err(problem) = (rule.check)(&entry.key) {
+            self.fault_at(entry.at, about(&section.key, problem));
+        }
+    }
+
     /// Reports keys that are unknown or given twice.
     fn check_keys(&mut self, section: &Section<'_>, setting: &'static Setting) {
         for (index, entry) in section.entries.iter().enumerate() {
@@ -280,7 +314,7 @@ impl Resolver<'_> {
                 _ => continue,
             };
             if !known.contains(&entry.key.as_str()) {
-                self.fault_at(entry.at, unknown_key(section, &entry.key, &known));
+                self.fault_at(entry.at, unknown_key(&section.key, &entry.key, &known));
             }
         }
     }
@@ -290,13 +324,11 @@ impl Resolver<'_> {
             (Some(example), _) => format!("add it, for example `{}: {example}`", setting.key),
             (None, shape) => format!("add `{}:` with {}", setting.key, members(shape, false)),
         };
-        let help = match (setting.flag, setting.variable) {
-            (Some(flag), Some(variable)) => format!(
-                "{add}, or set {} or {}",
-                named(flag, parent.input),
-                named(variable, parent.input)
-            ),
-            _ => add,
+        let ways: Vec<String> = setting.ways().map(|way| named(way, parent.input)).collect();
+        let help = if ways.is_empty() {
+            add
+        } else {
+            format!("{add}, or set {}", ways.join(" or "))
         };
         self.fault_at(
             parent.at,
@@ -311,7 +343,23 @@ impl Resolver<'_> {
     fn read<T>(&mut self, section: &Section<'_>, scalar: &'static Scalar<T>) -> Option<T> {
         let setting = &scalar.setting;
         let key = dotted(&section.key, setting.key);
-        if let Some(given) = self.given(&key, section, setting) {
+        let given = self.given(&key, section.input, setting);
+        let entry = find(section, setting.key);
+        if given.is_none() && entry.is_none() && setting.required && !section.reported {
+            self.missing(section, &key, setting);
+        }
+        self.value(&key, given, entry, scalar)
+    }
+
+    /// The value at `key`: what is given for it, else what the file says.
+    fn value<T>(
+        &mut self,
+        key: &str,
+        given: Option<Given>,
+        entry: Option<&Entry>,
+        scalar: &'static Scalar<T>,
+    ) -> Option<T> {
+        if let Some(given) = given {
             return match (scalar.parse)(&given.value, self.working_dir) {
                 Ok(value) => Some(value),
                 Err(problem) => {
@@ -320,28 +368,24 @@ impl Resolver<'_> {
                 }
             };
         }
-        let Some(entry) = find(section, setting.key) else {
-            if setting.required && !section.reported {
-                self.missing(section, &key, setting);
-            }
-            return None;
-        };
-        let (text, base) = self.written(&key, entry, setting)?;
+        let entry = entry?;
+        let (text, base) = self.written(key, entry, &scalar.setting)?;
         match (scalar.parse)(&text, &base) {
             Ok(value) => Some(value),
             Err(problem) => {
-                self.fault_at(entry.value.at, about(&key, problem));
+                self.fault_at(entry.value.at, about(key, problem));
                 None
             }
         }
     }
 
-    /// What a flag or variable says about a setting.
-    fn given(&self, key: &str, section: &Section<'_>, setting: &Setting) -> Option<Given> {
+    /// What a flag or variable says about a setting, of the input or parameter
+    /// with that name.
+    fn given(&self, key: &str, name: Option<&str>, setting: &Setting) -> Option<Given> {
         if let Some(flag) = self.flags.get(key) {
             return Some(flag.clone());
         }
-        let origin = named(setting.variable?, section.input);
+        let origin = named(setting.variable?, name);
         let value = (self.environment)(&origin).filter(|value| !value.is_empty())?;
         Some(Given {
             key: key.to_owned(),
@@ -358,23 +402,23 @@ impl Resolver<'_> {
         entry: &Entry,
         setting: &Setting,
     ) -> Option<(String, PathBuf)> {
-        let numbers = matches!(setting.shape, Shape::Scalar { numbers: true, .. });
+        let plain = match setting.shape {
+            Shape::Scalar { plain, .. } => plain,
+            _ => Plain::Text,
+        };
         let scalar = match &entry.value.content {
             Content::Refused => return None,
-            Content::Scalar(scalar)
-                if scalar.kind == Kind::Text || (numbers && scalar.kind == Kind::Number) =>
-            {
-                scalar
-            }
-            _ => {
-                let help = match &entry.value.content {
-                    Content::Scalar(scalar) if !numbers && scalar.kind != Kind::Null => {
+            Content::Scalar(scalar) if plain.takes(scalar.kind) => scalar,
+            content => {
+                let help = match content {
+                    Content::Scalar(scalar)
+                        if plain == Plain::Text && scalar.kind != Kind::Null =>
+                    {
                         format!("put it in quotes: \"{}\"", scalar.text)
                     }
-                    _ => one_value(setting),
+                    _ => one_value(&entry.key, setting),
                 };
-                let expected = if numbers { "text or a number" } else { "text" };
-                self.wrong_type(key, entry, expected, &help);
+                self.wrong_type(key, entry, plain.in_words(), &help);
                 return None;
             }
         };
@@ -426,9 +470,16 @@ impl Resolver<'_> {
             _ => Vec::new(),
         };
         let known = settings::scalars(&inputs);
+        let params = dotted(settings::TRANSFORM.key, settings::PARAMS.key);
+        let params = dotted(&params, "");
         for given in overrides.given() {
-            if !known.iter().any(|(key, _)| *key == given.key) {
-                let problem = unknown_flag(&given.key, &known, &inputs);
+            let accepted = match given.key.strip_prefix(&params) {
+                // The file need not mention a parameter, so any name will do.
+                Some(name) => (settings::PARAMETER_NAME.check)(name),
+                None if known.iter().any(|(key, _)| *key == given.key) => Ok(()),
+                None => Err(unknown_flag(&given.key, &known, &inputs)),
+            };
+            if let Err(problem) = accepted {
                 self.fault(Place::Override(given.origin), problem);
             } else if let Some(earlier) = self.flags.get(&given.key) {
                 let problem = Problem::new(format!(
@@ -468,107 +519,4 @@ impl Resolver<'_> {
 /// The first entry of that key; further ones have been reported.
 fn find<'n>(section: &Section<'n>, key: &str) -> Option<&'n Entry> {
     section.entries.iter().find(|entry| entry.key == key)
-}
-
-/// The same problem, with the setting that it is about.
-fn about(key: &str, problem: Problem) -> Problem {
-    Problem {
-        message: format!("{key}: {}", problem.message),
-        help: problem.help,
-    }
-}
-
-/// A flag or variable, with the name of the input that it is for.
-fn named(name: &str, input: Option<&str>) -> String {
-    let input = input.unwrap_or_default();
-    name.replace("<name>", input)
-        .replace("<NAME>", &input.to_uppercase())
-}
-
-/// The keys that belong into a mapping, for a message.
-fn members(shape: &Shape, one_of_the_named: bool) -> String {
-    let keys = match shape {
-        Shape::Scalar { .. } => &[],
-        Shape::Group(members) | Shape::Named { members, .. } => *members,
-    };
-    let keys: Vec<&str> = keys.iter().map(|member| member.key).collect();
-    let keys = keys.join(", ");
-    match shape {
-        Shape::Named { .. } if !one_of_the_named => {
-            format!("a `name:` per input, and in it {keys}")
-        }
-        _ => keys,
-    }
-}
-
-fn one_value(setting: &Setting) -> String {
-    let example = setting.example.unwrap_or("…");
-    format!(
-        "give it one value, for example `{}: {example}`",
-        setting.key
-    )
-}
-
-fn what_it_is(node: &Node) -> String {
-    match &node.content {
-        Content::Scalar(scalar) => match scalar.kind {
-            Kind::Null => "empty".to_owned(),
-            Kind::Boolean => format!("the boolean `{}`", scalar.text),
-            Kind::Number => format!("the number `{}`", scalar.text),
-            Kind::Text => "text".to_owned(),
-        },
-        Content::Mapping(_) => "a mapping".to_owned(),
-        Content::List => "a list".to_owned(),
-        Content::Refused => "something else".to_owned(),
-    }
-}
-
-fn unknown_key(section: &Section<'_>, key: &str, known: &[&str]) -> Problem {
-    let problem = Problem::new(format!("unknown key `{}`", dotted(&section.key, key)));
-    if let Some(guess) = nearest(key, known.iter().copied()) {
-        return problem.help(format!("did you mean `{guess}`?"));
-    }
-    // The right key in the wrong mapping is as common as a misspelt one.
-    let all = settings::settings();
-    let elsewhere = all
-        .iter()
-        .find(|setting| setting.key.rsplit('.').next() == Some(key));
-    problem.help(match elsewhere {
-        Some(setting) => format!("its place is `{}`", setting.key),
-        None => format!("known here: {}", known.join(", ")),
-    })
-}
-
-fn unknown_flag(key: &str, known: &[(String, &'static Setting)], inputs: &[&str]) -> Problem {
-    let input = key
-        .strip_prefix("inputs.")
-        .and_then(|rest| rest.split('.').next())
-        .filter(|name| !inputs.contains(name));
-    if let Some(input) = input {
-        let problem = Problem::new(format!("the file has no input `{input}`"));
-        return match nearest(input, inputs.iter().copied()) {
-            Some(guess) => problem.help(format!("did you mean `{guess}`?")),
-            None if inputs.is_empty() => problem.help("add it to `inputs` in the file"),
-            None => problem.help(format!("its inputs: {}", inputs.join(", "))),
-        };
-    }
-    let prefix = format!("{key}.");
-    let below: Vec<&str> = known
-        .iter()
-        .map(|(key, _)| key.as_str())
-        .filter(|known| known.starts_with(&prefix))
-        .collect();
-    if !below.is_empty() {
-        return Problem::new(format!("`{key}` is a group of settings"))
-            .help(format!("set one of: {}", below.join(", ")));
-    }
-    let problem = Problem::new(format!("there is no setting `{key}`"));
-    let keys = || known.iter().map(|(key, _)| key.as_str());
-    match nearest(key, keys()) {
-        Some(guess) => problem.help(format!("did you mean `{guess}`?")),
-        None => problem.help(format!(
-            "known are: {}",
-            keys().collect::<Vec<_>>().join(", ")
-        )),
-    }
 }

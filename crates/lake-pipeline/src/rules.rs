@@ -15,8 +15,8 @@ use crate::settings::nearest;
 /// added to them.
 const LONGEST_NAME: usize = 100;
 
-/// Names of inputs: SQL identifiers that need no quotes.
-pub(crate) const INPUT_NAME_PATTERN: &str = "^[a-z][a-z0-9_]*$";
+/// Names of inputs and parameters: SQL identifiers that need no quotes.
+pub(crate) const IDENTIFIER_PATTERN: &str = "^[a-z][a-z0-9_]*$";
 
 /// The name of a pipeline: it becomes a directory.
 pub(crate) fn name(text: &str, _: &Path) -> Result<String, Problem> {
@@ -49,11 +49,21 @@ pub(crate) fn crate_name_schema() -> Value {
     json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_-]*$", "maxLength": LONGEST_NAME })
 }
 
-/// The name of an input: SQL uses it as it is.
+/// The name of an input.
 pub(crate) fn input_name(text: &str) -> Result<(), Problem> {
+    identifier(text, "an input")
+}
+
+/// The name of a parameter.
+pub(crate) fn parameter_name(text: &str) -> Result<(), Problem> {
+    identifier(text, "a parameter")
+}
+
+/// A name that SQL uses as it is.
+fn identifier(text: &str, of_what: &str) -> Result<(), Problem> {
     if !is_name(text, |c| c.is_ascii_lowercase(), "_") {
         return Err(
-            Problem::new(format!("`{text}` cannot be the name of an input")).help(
+            Problem::new(format!("`{text}` cannot be the name of {of_what}")).help(
                 "SQL uses it as it is: lower-case letters, digits and `_`, starting with a letter",
             ),
         );
@@ -91,6 +101,10 @@ pub(crate) fn any_text(text: &str, _: &Path) -> Result<String, Problem> {
 
 pub(crate) fn any_text_schema() -> Value {
     json!({ "type": "string" })
+}
+
+pub(crate) fn any_scalar_schema() -> Value {
+    json!({ "type": ["string", "number", "boolean"] })
 }
 
 /// A semver requirement.

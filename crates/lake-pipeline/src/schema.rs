@@ -38,6 +38,14 @@ fn of(setting: &Setting) -> Value {
                 Value::Object(group(members)),
             ),
         ]),
+        Shape::Values { name, value } => Map::from_iter([
+            ("type".to_owned(), json!("object")),
+            (
+                "propertyNames".to_owned(),
+                json!({ "pattern": name.pattern }),
+            ),
+            ("additionalProperties".to_owned(), of(value)),
+        ]),
     };
     schema.insert("description".to_owned(), json!(description(setting)));
     if let Some(example) = setting.example {
@@ -93,11 +101,10 @@ fn description(setting: &Setting) -> String {
         text.push_str(default);
         text.push('.');
     }
-    if let (Some(flag), Some(variable)) = (setting.flag, setting.variable) {
+    let ways: Vec<&str> = setting.ways().collect();
+    if !ways.is_empty() {
         text.push_str(" Overridden by ");
-        text.push_str(flag);
-        text.push_str(" and ");
-        text.push_str(variable);
+        text.push_str(&ways.join(" and "));
         text.push('.');
     }
     text

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::fault::Problem;
 use crate::pipeline::{OnChange, RejectedLimit};
+use crate::yaml::Kind;
 use crate::{cron, location, rules};
 
 /// One key, and what may stand behind it.
@@ -24,17 +25,25 @@ pub(crate) struct Setting {
     pub(crate) example: Option<&'static str>,
     /// The flag for it, beside `--set`; `<name>` is the name of the input.
     pub(crate) flag: Option<&'static str>,
-    /// The variable for it; `<NAME>` is the upper-case name of the input.
+    /// The variable for it; `<NAME>` is the upper-case name of the input or
+    /// parameter.
     pub(crate) variable: Option<&'static str>,
     pub(crate) shape: Shape,
+}
+
+impl Setting {
+    /// The flag and the variable for it, in the order in which they win.
+    pub(crate) fn ways(&self) -> impl Iterator<Item = &'static str> {
+        self.flag.into_iter().chain(self.variable)
+    }
 }
 
 /// What may stand behind a key.
 #[derive(Debug)]
 pub(crate) enum Shape {
     Scalar {
-        /// Whether a number without quotes is fine, besides text.
-        numbers: bool,
+        /// What is fine without quotes.
+        plain: Plain,
         /// The JSON Schema of the value.
         schema: fn() -> Value,
     },
@@ -45,11 +54,46 @@ pub(crate) enum Shape {
         name: &'static NameRule,
         members: &'static [&'static Setting],
     },
+    /// A mapping from names to single values. The names need not stand in the
+    /// file: `--set` can add one.
+    Values {
+        name: &'static NameRule,
+        value: &'static Setting,
+    },
+}
+
+/// What a value may be without quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plain {
+    Text,
+    TextOrNumber,
+    Anything,
+}
+
+impl Plain {
+    pub(crate) fn takes(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Text => true,
+            Kind::Number => self != Self::Text,
+            Kind::Boolean => self == Self::Anything,
+            Kind::Null => false,
+        }
+    }
+
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::TextOrNumber => "text or a number",
+            Self::Anything => "text, a number or a boolean",
+        }
+    }
 }
 
 /// Which names may be chosen as keys.
 #[derive(Debug)]
 pub(crate) struct NameRule {
+    /// What has the name, in one word.
+    pub(crate) of: &'static str,
     pub(crate) check: fn(&str) -> Result<(), Problem>,
     pub(crate) pattern: &'static str,
 }
@@ -111,6 +155,9 @@ pub(crate) static TRANSFORM: Setting = Setting {
         &TRANSFORM_NAME.setting,
         &TRANSFORM_VERSION.setting,
         &TRANSFORM_PATH.setting,
+        &PARAMS,
+        &REGISTRY.setting,
+        &TRUSTED_KEYS.setting,
     ]),
     ..BLANK
 };
@@ -131,7 +178,8 @@ pub(crate) static TRANSFORM_VERSION: Scalar<semver::VersionReq> = Scalar {
     setting: Setting {
         key: "version",
         doc: "Which releases are acceptable: a semver requirement as in Cargo, \
-              such as \"1\", \"1.2\", \"~1.2.3\" or \">=1.2, <1.5\".",
+              such as \"1\", \"1.2\", \"~1.2.3\" or \">=1.2, <1.5\". \
+              A lake.lock beside this file pins one of them.",
         required: true,
         example: Some("1"),
         shape: text_or_number(rules::version_schema),
@@ -144,12 +192,71 @@ pub(crate) static TRANSFORM_PATH: Scalar<PathBuf> = Scalar {
     setting: Setting {
         key: "path",
         doc: "The directory of the crate, relative to this file. \
-              It wins over releases, for development.",
+              It wins over releases, for development; with --locked it is refused.",
         example: Some("../crates/transforms/utility"),
         shape: text(location::directory_schema),
         ..BLANK
     },
     parse: location::directory,
+};
+
+pub(crate) static PARAMS: Setting = Setting {
+    key: "params",
+    doc: "Values of the transform's parameters, by the names that it declares.",
+    shape: Shape::Values {
+        name: &PARAMETER_NAME,
+        value: &PARAMETER.setting,
+    },
+    ..BLANK
+};
+
+pub(crate) static PARAMETER_NAME: NameRule = NameRule {
+    of: "parameter",
+    check: rules::parameter_name,
+    pattern: rules::IDENTIFIER_PATTERN,
+};
+
+pub(crate) static PARAMETER: Scalar<String> = Scalar {
+    setting: Setting {
+        key: ANY_NAME,
+        doc: "The value of a parameter: text, a number or a boolean, of the type that \
+              the transform declares for it. The variable sets a parameter that this \
+              file names; --set can add one.",
+        example: Some("30m"),
+        variable: Some("LAKE_PARAM_<NAME>"),
+        shape: Shape::Scalar {
+            plain: Plain::Anything,
+            schema: rules::any_scalar_schema,
+        },
+        ..BLANK
+    },
+    parse: rules::any_text,
+};
+
+pub(crate) static REGISTRY: Scalar<String> = Scalar {
+    setting: Setting {
+        key: "registry",
+        doc: "Where releases of the transform are: a directory, relative to this file, \
+              or the URL of a prefix in an object store.",
+        example: Some("../registry"),
+        variable: Some("LAKE_REGISTRY"),
+        shape: text(location::root_schema),
+        ..BLANK
+    },
+    parse: location::root,
+};
+
+pub(crate) static TRUSTED_KEYS: Scalar<PathBuf> = Scalar {
+    setting: Setting {
+        key: "trusted_keys",
+        doc: "The file with the public keys that may sign releases of the transform, \
+              relative to this file.",
+        example: Some("trusted.keys"),
+        variable: Some("LAKE_TRUSTED_KEYS"),
+        shape: text(location::file_schema),
+        ..BLANK
+    },
+    parse: location::file,
 };
 
 pub(crate) static ROOT: Scalar<String> = Scalar {
@@ -173,13 +280,16 @@ pub(crate) static INPUTS: Setting = Setting {
           transform gives it.",
     required: true,
     shape: Shape::Named {
-        name: &NameRule {
-            check: rules::input_name,
-            pattern: rules::INPUT_NAME_PATTERN,
-        },
+        name: &INPUT_NAME,
         members: &[&INPUT_PATH.setting, &INPUT_ON_CHANGE.setting],
     },
     ..BLANK
+};
+
+pub(crate) static INPUT_NAME: NameRule = NameRule {
+    of: "input",
+    check: rules::input_name,
+    pattern: rules::IDENTIFIER_PATTERN,
 };
 
 pub(crate) static INPUT_PATH: Scalar<String> = Scalar {
@@ -255,6 +365,9 @@ pub(crate) static SCHEDULE: Scalar<String> = Scalar {
     parse: cron::schedule,
 };
 
+/// Stands for a name that the pipeline chooses.
+const ANY_NAME: &str = "<name>";
+
 const BLANK: Setting = Setting {
     key: "",
     doc: "",
@@ -268,14 +381,14 @@ const BLANK: Setting = Setting {
 
 const fn text(schema: fn() -> Value) -> Shape {
     Shape::Scalar {
-        numbers: false,
+        plain: Plain::Text,
         schema,
     }
 }
 
 const fn text_or_number(schema: fn() -> Value) -> Shape {
     Shape::Scalar {
-        numbers: true,
+        plain: Plain::TextOrNumber,
         schema,
     }
 }
@@ -283,7 +396,8 @@ const fn text_or_number(schema: fn() -> Value) -> Shape {
 /// One setting, as help texts show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingHelp {
-    /// The dotted key that `--set` takes; `<name>` stands for an input's name.
+    /// The dotted key that `--set` takes; `<name>` stands for the name of an
+    /// input or parameter.
     pub key: String,
     /// What it means.
     pub doc: &'static str,
@@ -295,14 +409,15 @@ pub struct SettingHelp {
     pub example: Option<&'static str>,
     /// The flag for it, beside `--set`; `<name>` stands for an input's name.
     pub flag: Option<&'static str>,
-    /// The variable for it; `<NAME>` stands for an input's name in upper case.
+    /// The variable for it; `<NAME>` stands for the name of an input or
+    /// parameter in upper case.
     pub variable: Option<&'static str>,
 }
 
 /// Every setting that has a value, in the order of the documentation.
 #[must_use]
 pub fn settings() -> Vec<SettingHelp> {
-    scalars(&["<name>"])
+    scalars(&[ANY_NAME])
         .into_iter()
         .map(|(key, setting)| SettingHelp {
             key,
@@ -317,6 +432,7 @@ pub fn settings() -> Vec<SettingHelp> {
 }
 
 /// Every setting that has a value, by dotted key, for inputs of these names.
+/// Parameters are there once, as [`ANY_NAME`], as they may have any.
 pub(crate) fn scalars(names: &[&str]) -> Vec<(String, &'static Setting)> {
     let mut found = Vec::new();
     collect(&FILE, "", names, &mut found);
@@ -343,6 +459,9 @@ fn collect(
                     collect(member, &key, names, found);
                 }
             }
+        }
+        Shape::Values { value, .. } => {
+            collect(value, &dotted(key, value.key), names, found);
         }
     }
 }

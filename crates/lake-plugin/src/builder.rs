@@ -5,7 +5,8 @@
 
 use crate::{
     CheckDeclaration, ColumnDeclaration, ColumnType, Declaration, Function, InputDeclaration,
-    InputFormat, Mode, Severity, TableDeclaration, Zone,
+    InputFormat, Mode, Parameter, ParameterDeclaration, Severity, TableCheck,
+    TableCheckDeclaration, TableDeclaration, Zone,
 };
 
 /// A transform: inputs, the tables made of them, and the functions that SQL calls on the way.
@@ -13,6 +14,7 @@ use crate::{
 pub struct Transform {
     pub(crate) inputs: Vec<InputDeclaration>,
     pub(crate) tables: Vec<TableDeclaration>,
+    pub(crate) parameters: Vec<ParameterDeclaration>,
     pub(crate) functions: Vec<Function>,
 }
 
@@ -37,6 +39,14 @@ impl Transform {
         self
     }
 
+    /// Adds a parameter: a value that a pipeline can set, and that the SQL of checks and tables
+    /// reads as `$name`.
+    #[must_use]
+    pub fn param(mut self, parameter: Parameter) -> Self {
+        self.parameters.push(parameter.declaration);
+        self
+    }
+
     /// Adds a function that SQL can call.
     #[must_use]
     pub fn function(mut self, function: Function) -> Self {
@@ -54,6 +64,7 @@ impl Transform {
             sdk: concat!("lake-plugin ", env!("CARGO_PKG_VERSION")).to_owned(),
             inputs: self.inputs.clone(),
             tables: self.tables.clone(),
+            parameters: self.parameters.clone(),
             functions: self
                 .functions
                 .iter()
@@ -146,6 +157,10 @@ pub struct Table {
     refresh_by: Vec<String>,
     partition_by: Vec<String>,
     mode: Option<Mode>,
+    newest_by: Vec<String>,
+    delete_when: Option<String>,
+    history: bool,
+    checks: Vec<TableCheckDeclaration>,
 }
 
 impl Table {
@@ -168,6 +183,10 @@ impl Table {
             refresh_by: Vec::new(),
             partition_by: Vec::new(),
             mode: None,
+            newest_by: Vec::new(),
+            delete_when: None,
+            history: false,
+            checks: Vec::new(),
         }
     }
 
@@ -211,6 +230,43 @@ impl Table {
         self
     }
 
+    /// What decides between two rows of a key, also against what is stored: the row with the
+    /// higher values stays, and a NULL is lower than any value. Rows that are equal in these
+    /// columns, and tables without them, keep the row that was received later
+    /// (`received_at`, `_file`, `_line`). For standard tables that are merged.
+    #[must_use]
+    pub fn newest_by<N: Into<String>>(mut self, columns: impl IntoIterator<Item = N>) -> Self {
+        self.newest_by = names(columns);
+        self
+    }
+
+    /// Makes a row for which `sql` is true delete its key, as in
+    /// `.delete_when("operation = 'D'")`.
+    ///
+    /// `sql` is read like a WHERE of the outermost SELECT: over the columns that this selects
+    /// from. The deletion is remembered, so that an older row that comes late does not bring the
+    /// key back; a newer one does. For standard tables that are merged.
+    #[must_use]
+    pub fn delete_when(mut self, sql: impl Into<String>) -> Self {
+        self.delete_when = Some(sql.into());
+        self
+    }
+
+    /// Keeps every accepted version of every row in `<name>_history`, beside the merged table.
+    #[must_use]
+    pub fn history(mut self) -> Self {
+        self.history = true;
+        self
+    }
+
+    /// Adds something that must hold for the whole table, as it would be published: if it does
+    /// not, nothing of the run is.
+    #[must_use]
+    pub fn check(mut self, check: TableCheck) -> Self {
+        self.checks.push(check.declaration);
+        self
+    }
+
     fn declare(self) -> TableDeclaration {
         let default = Mode::default_of(self.zone, !self.key.is_empty());
         TableDeclaration {
@@ -221,6 +277,10 @@ impl Table {
             refresh_by: self.refresh_by,
             partition_by: self.partition_by,
             mode: self.mode.unwrap_or(default),
+            newest_by: self.newest_by,
+            delete_when: self.delete_when,
+            history: self.history,
+            checks: self.checks,
         }
     }
 }

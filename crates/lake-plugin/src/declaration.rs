@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ColumnType;
+use crate::{ColumnType, ParameterDeclaration, TableCheckDeclaration};
 
 /// Everything that a transform says about its inputs, tables and functions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Declaration {
     /// What is made of them.
     #[serde(default)]
     pub tables: Vec<TableDeclaration>,
+    /// Values that a pipeline can set, which the SQL reads as `$name`.
+    #[serde(default)]
+    pub parameters: Vec<ParameterDeclaration>,
     /// Functions that the SQL calls by name. Their place in this list is how they are called
     /// through the boundary.
     #[serde(default)]
@@ -122,6 +125,20 @@ pub struct TableDeclaration {
     pub partition_by: Vec<String>,
     /// How new rows meet stored ones.
     pub mode: Mode,
+    /// What decides between two rows of a key: the higher values stay. Where they are equal, or
+    /// this is empty, the row that was received later does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub newest_by: Vec<String>,
+    /// A boolean SQL expression, read like a WHERE of the outermost SELECT: a row for which it
+    /// holds deletes its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_when: Option<String>,
+    /// Whether `<name>_history` keeps every accepted version of every row.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub history: bool,
+    /// What must hold for the whole table before it is published.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<TableCheckDeclaration>,
 }
 
 /// A zone: how far its tables are from the raw files.
@@ -186,6 +203,14 @@ impl Mode {
     }
 }
 
+impl TableDeclaration {
+    /// The name of the table that keeps every version of this one's rows, where it is declared.
+    #[must_use]
+    pub fn history_name(&self) -> String {
+        format!("{}_history", self.name)
+    }
+}
+
 impl Zone {
     /// The name of the zone in paths and in SQL.
     #[must_use]
@@ -216,6 +241,14 @@ struct WrittenTable {
     #[serde(default)]
     partition_by: Vec<String>,
     mode: Option<Mode>,
+    #[serde(default)]
+    newest_by: Vec<String>,
+    #[serde(default)]
+    delete_when: Option<String>,
+    #[serde(default)]
+    history: bool,
+    #[serde(default)]
+    checks: Vec<TableCheckDeclaration>,
 }
 
 impl From<WrittenTable> for TableDeclaration {
@@ -229,6 +262,10 @@ impl From<WrittenTable> for TableDeclaration {
             refresh_by: written.refresh_by,
             partition_by: written.partition_by,
             mode: written.mode.unwrap_or(default),
+            newest_by: written.newest_by,
+            delete_when: written.delete_when,
+            history: written.history,
+            checks: written.checks,
         }
     }
 }

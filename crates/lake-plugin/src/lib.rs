@@ -85,9 +85,11 @@ mod function;
 mod import;
 #[cfg(feature = "loading")]
 mod load;
+mod parameter;
 #[cfg(feature = "loading")]
 mod plugin;
 mod problems;
+mod table_check;
 
 pub use arrow;
 
@@ -102,16 +104,18 @@ pub use declaration::{
 };
 pub use export::{Entry, Exported};
 pub use function::{Arguments, Function, FunctionError};
+pub use parameter::{Parameter, ParameterDeclaration, param};
 #[cfg(feature = "loading")]
 pub use plugin::{CallError, Host, LoadError, Plugin, Problems};
 pub use problems::{Problem, SYSTEM_COLUMNS};
+pub use table_check::{TableCheck, TableCheckDeclaration, TableRule};
 
 /// Everything that a transform is written with.
 pub mod prelude {
     pub use crate::arrow;
     pub use crate::arrow::array::ArrayRef;
     pub use crate::{
-        Arguments, Function, FunctionError, Input, Level, Mode, Table, Transform, boolean, date,
-        decimal, float, int32, integer, text, timestamp,
+        Arguments, Function, FunctionError, Input, Level, Mode, Table, TableCheck, Transform,
+        boolean, date, decimal, float, int32, integer, param, text, timestamp,
     };
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::{
     ColumnType, Declaration, FunctionDeclaration, InputDeclaration, InputFormat, Mode,
-    TableDeclaration, Zone,
+    ParameterDeclaration, TableDeclaration, Zone,
 };
 
 /// One thing that is wrong with a declaration.
@@ -93,6 +93,9 @@ impl Declaration {
         for table in &self.tables {
             problems.table(table);
         }
+        for parameter in &self.parameters {
+            problems.parameter(parameter);
+        }
         for function in &self.functions {
             problems.function(function);
         }
@@ -101,7 +104,17 @@ impl Declaration {
                 .iter()
                 .map(|input| format!("input `{}`", input.name)),
         );
-        problems.twice(self.tables.iter().map(thing_of));
+        problems.twice(self.tables.iter().flat_map(|table| {
+            let history = table
+                .history
+                .then(|| format!("table `{}`", history_of(table)));
+            [Some(thing_of(table)), history].into_iter().flatten()
+        }));
+        problems.twice(
+            self.parameters
+                .iter()
+                .map(|parameter| format!("parameter `{}`", parameter.name)),
+        );
         problems.twice(
             self.functions
                 .iter()
@@ -114,6 +127,11 @@ impl Declaration {
 /// What a table is called in problems.
 fn thing_of(table: &TableDeclaration) -> String {
     format!("table `{}.{}`", table.zone, table.name)
+}
+
+/// The table that keeps every version of `table`'s rows.
+fn history_of(table: &TableDeclaration) -> String {
+    format!("{}.{}", table.zone, table.history_name())
 }
 
 /// The problems found so far.
@@ -206,6 +224,7 @@ impl Problems {
             ("key", &table.key),
             ("refresh_by", &table.refresh_by),
             ("partition_by", &table.partition_by),
+            ("newest_by", &table.newest_by),
         ] {
             let thing = format!("{thing}, {list}");
             for column in columns {
@@ -232,6 +251,61 @@ impl Problems {
             );
         }
         self.refresh(&thing, table);
+        self.versions(&thing, table);
+        for check in &table.checks {
+            let thing = format!("{thing}, check `{}`", check.name);
+            if check.name.trim().is_empty() {
+                self.add(&thing, "it has no name", "say in words what holds");
+            }
+            if let Some((reason, fix)) = check.problem() {
+                self.add(thing, reason, fix);
+            }
+        }
+        self.twice(
+            table
+                .checks
+                .iter()
+                .map(|check| format!("{thing}, check `{}`", check.name)),
+        );
+    }
+
+    /// Which of two rows of a key stays is a question of standard tables that are merged.
+    fn versions(&mut self, thing: &str, table: &TableDeclaration) {
+        let said = [
+            ("newest_by", !table.newest_by.is_empty()),
+            ("delete_when", table.delete_when.is_some()),
+            ("history", table.history),
+        ];
+        let merged = table.zone == Zone::Standard && table.mode == Mode::Merge;
+        for (what, _) in said.into_iter().filter(|(_, said)| *said && !merged) {
+            self.add(
+                format!("{thing}, {what}"),
+                "only a standard table that is merged by a key has versions of a row",
+                "leave it out, or give the table a key",
+            );
+        }
+        if table
+            .delete_when
+            .as_ref()
+            .is_some_and(|sql| sql.trim().is_empty())
+        {
+            self.add(
+                format!("{thing}, delete_when"),
+                "it has no SQL",
+                "give a boolean expression, such as operation = 'D'",
+            );
+        }
+    }
+
+    fn parameter(&mut self, parameter: &ParameterDeclaration) {
+        let thing = format!("parameter `{}`", parameter.name);
+        self.name(&thing, &parameter.name);
+        self.column_type(&thing, parameter.parameter_type);
+        if let Some(default) = &parameter.default
+            && let Err(reason) = parameter.value(default)
+        {
+            self.add(thing, reason, "correct its default");
+        }
     }
 
     /// Groups can be refreshed alone only where the key says which group a row belongs to.

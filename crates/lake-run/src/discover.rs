@@ -33,7 +33,16 @@ impl PendingFile {
     }
 }
 
-/// What there is to do.
+/// Which files a run is to load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// Those that are not loaded.
+    Pending,
+    /// All that are there.
+    All,
+}
+
+/// The files that are there to be loaded.
 #[derive(Debug, Default)]
 pub(crate) struct Discovered {
     /// The inputs of which a file is pending that was loaded before, with
@@ -52,8 +61,12 @@ impl Discovered {
     }
 }
 
-/// Lists all inputs and takes away what is loaded.
-pub(crate) async fn discover(pipeline: &Pipeline, state: &State) -> Result<Discovered> {
+/// Lists all inputs, and takes away what is loaded where only pending files are asked for.
+pub(crate) async fn discover(
+    pipeline: &Pipeline,
+    state: &State,
+    wanted: Files,
+) -> Result<Discovered> {
     let loaded = loaded_files(state).await?;
     let mut found = Discovered {
         loaded: loaded.len() as u64,
@@ -61,7 +74,10 @@ pub(crate) async fn discover(pipeline: &Pipeline, state: &State) -> Result<Disco
     };
     for (input, source) in &pipeline.inputs {
         let files = list(input, source, &mut found.warnings)?;
-        let pending = pending(input, source, files, &loaded, &mut found.warnings)?;
+        let pending = match wanted {
+            Files::Pending => pending(input, source, files, &loaded, &mut found.warnings)?,
+            Files::All => all(input, files, &loaded)?,
+        };
         let known = |file: &PendingFile| loaded.contains_key(&(input.clone(), file.name()));
         if pending.iter().any(known) {
             found.again.insert(input.clone());
@@ -259,6 +275,41 @@ fn pending(
             "files that were loaded have changed: {}; set inputs.{input}.on_change to upsert to load \
              them again, or to skip to leave them",
             surprises.join(", ")
+        ),
+    })
+}
+
+/// How many files a message names.
+const NAMED: usize = 5;
+
+/// All files, where none that was loaded is missing: its rows would be lost.
+fn all(
+    input: &str,
+    files: Vec<PendingFile>,
+    loaded: &HashMap<(String, String), Loaded>,
+) -> Result<Vec<PendingFile>> {
+    let there: HashSet<String> = files.iter().map(PendingFile::name).collect();
+    let mut gone: Vec<&str> = loaded
+        .keys()
+        .filter(|(of, path)| of == input && !there.contains(path))
+        .map(|(_, path)| path.as_str())
+        .collect();
+    gone.sort_unstable();
+    if gone.is_empty() {
+        return Ok(files.into_iter().filter(|file| file.size > 0).collect());
+    }
+    let named = gone.iter().take(NAMED).copied().collect::<Vec<_>>();
+    let more = match gone.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Err(RunError::Input {
+        place: format!("input {input}"),
+        message: format!(
+            "{} of the files that were loaded are not there any more, and loading all files again \
+             would lose their rows: {}{more}; bring them back, nothing was published",
+            gone.len(),
+            named.join(", ")
         ),
     })
 }

@@ -24,24 +24,31 @@ mod check;
 mod discover;
 mod error;
 mod lineage;
+mod load;
+mod logic;
 mod memory;
+mod plan;
 mod prepare;
 mod query;
 mod read;
 mod record;
+mod refresh;
 mod reject;
 mod run;
 mod seal;
 mod shape;
+mod stages;
 mod state;
 mod transform;
+mod work;
 
 pub use error::{Result, RunError};
 pub use lake_delta::Root;
 pub use lake_plugin::Declaration;
+pub use plan::{Plan, PlannedInput, PlannedTable, Unfinished, plan};
 pub use query::{Answer, query};
 pub use record::{
     InputRecord, Outcome, ReasonCount, Report, RunRecord, StageRecord, TableRecord, TransformRecord,
 };
-pub use run::{Settings, run, validate};
+pub use run::{Settings, Validated, reload, run, validate};
 pub use transform::Profile;

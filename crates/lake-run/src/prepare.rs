@@ -11,27 +11,23 @@ use datafusion::catalog::streaming::StreamingTable;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::SessionContext;
-use datafusion::scalar::ScalarValue;
-use lake_delta::{Attempt, Differences, Groups, Prepared, Snapshot, TableSpec};
+use lake_delta::{Attempt, Differences, Prepared, Snapshot, TableSpec};
 use lake_plugin::{Mode, TableDeclaration, Zone};
 use tokio::sync::mpsc;
 
 use crate::error::{Result, RunError};
-use crate::lineage;
-use crate::shape::{self, RunColumns, Shaped, table_name};
+use crate::refresh::{self, Scope};
+use crate::shape::{self, RunColumns, Shaped};
 use crate::state::State;
 
 /// What decides between two rows of a key where the transform does not say:
 /// the later file, then the later line.
-const NEWEST_BY: [&str; 3] = ["received_at", "_file", "_line"];
-
-/// More groups than this are not worth naming one by one: the table is computed in full.
-const MOST_GROUPS: usize = 10_000;
+pub(crate) const NEWEST_BY: [&str; 3] = ["received_at", "_file", "_line"];
 
 /// Prepares the tables of one run.
 pub(crate) struct Preparing<'a> {
@@ -40,6 +36,15 @@ pub(crate) struct Preparing<'a> {
     pub(crate) tables: &'a [TableDeclaration],
     pub(crate) inputs: Vec<String>,
     pub(crate) columns: RunColumns,
+    /// Consumption tables that are computed in full whatever has changed, and why.
+    pub(crate) stale: &'a BTreeMap<String, String>,
+}
+
+/// A table whose SQL plans.
+#[derive(Debug)]
+pub(crate) struct Planned<'a> {
+    pub(crate) table: &'a TableDeclaration,
+    pub(crate) shaped: Shaped,
 }
 
 /// A table's change, and how it was computed.
@@ -47,6 +52,8 @@ pub(crate) struct Preparing<'a> {
 pub(crate) struct Change {
     pub(crate) prepared: Prepared,
     pub(crate) how: &'static str,
+    /// Why it was computed in full, where it could have been otherwise.
+    pub(crate) why: Option<String>,
     /// Rows that the table's SQL had to choose from, where it has an input.
     pub(crate) driven_by: Option<String>,
 }
@@ -58,18 +65,20 @@ impl Preparing<'_> {
 
     /// Plans the SQL of every table over empty tables, so that what is wrong
     /// with it is known before anything is read.
-    pub(crate) async fn plan_all(&self) -> Result<()> {
+    pub(crate) async fn plan_all(&self) -> Result<Vec<Planned<'_>>> {
+        let mut planned = Vec::new();
         for table in self.in_order() {
-            let plan = self.shape(table).await?;
-            if let Some(snapshot) = self.state.table(&plan.spec.name).await? {
-                plan.spec.check(&snapshot)?;
+            let shaped = self.shape(table).await?;
+            if let Some(snapshot) = self.state.table(&shaped.spec.name).await? {
+                shaped.spec.check(&snapshot)?;
             }
             self.register(
-                &plan.spec.name,
-                Arc::new(EmptyTable::new(Arc::clone(&plan.spec.schema))),
+                &shaped.spec.name,
+                Arc::new(EmptyTable::new(Arc::clone(&shaped.spec.schema))),
             )?;
+            planned.push(Planned { table, shaped });
         }
-        Ok(())
+        Ok(planned)
     }
 
     /// Prepares all tables that inputs drive.
@@ -101,6 +110,7 @@ impl Preparing<'_> {
             changes.push(Change {
                 prepared,
                 how,
+                why: None,
                 driven_by,
             });
         }
@@ -113,11 +123,12 @@ impl Preparing<'_> {
         for table in self.zone(Zone::Consumption) {
             let shaped = self.shape(table).await?;
             let base = self.state.table(&shaped.spec.name).await?;
-            let (prepared, how) = self.refresh(table, shaped, base, changes).await?;
+            let (prepared, how, why) = self.refresh(table, shaped, base, changes).await?;
             self.register(prepared.name(), prepared.provider().await?)?;
             changes.push(Change {
                 prepared,
                 how,
+                why,
                 driven_by: None,
             });
         }
@@ -130,32 +141,33 @@ impl Preparing<'_> {
         shaped: Shaped,
         base: Option<Snapshot>,
         changes: &[Change],
-    ) -> Result<(Prepared, &'static str)> {
+    ) -> Result<(Prepared, &'static str, Option<String>)> {
         let Shaped { plan, spec } = shaped;
-        let within = match &base {
-            None => None,
-            Some(_) => self.touched(table, &spec, &plan, changes).await?,
-        };
-        let (plan, how) = match &within {
-            None => (plan, "full"),
-            Some(groups) if groups.is_empty() => {
-                let nothing = LogicalPlanBuilder::from(plan)
-                    .filter(lit(false))
-                    .and_then(LogicalPlanBuilder::build);
-                (
-                    nothing.map_err(|e| RunError::sql(&spec.name, &e))?,
-                    "unchanged",
-                )
+        let failed = |e: DataFusionError| RunError::sql(&spec.name, &e);
+        let scope = match self.stale.get(&spec.name) {
+            _ if base.is_none() => Scope::Whole("no run has made it".to_owned()),
+            Some(why) => Scope::Whole(why.clone()),
+            None => {
+                let changes: Vec<&Prepared> = changes.iter().map(|c| &c.prepared).collect();
+                refresh::scope(self.attempt, table, &spec, &plan, &changes).await?
             }
-            Some(groups) => (
-                only(plan, groups).map_err(|e| RunError::sql(&spec.name, &e))?,
-                "groups",
-            ),
+        };
+        let (plan, within, how, why) = match scope {
+            Scope::Nothing => {
+                let nothing = LogicalPlanBuilder::from(plan).filter(lit(false));
+                let nothing = nothing.and_then(LogicalPlanBuilder::build);
+                let plan = self.physical(&spec, nothing.map_err(failed)?).await?;
+                let prepared = self.attempt.append(&spec, base, plan).await?;
+                return Ok((prepared, "unchanged", None));
+            }
+            Scope::Groups(groups) => {
+                let plan = refresh::only(plan, &groups).map_err(failed)?;
+                (plan, Some(groups), "groups", None)
+            }
+            Scope::Whole(why) => (plan, None, "full", Some(why)),
         };
         let plan = self.physical(&spec, plan).await?;
-        let prepared = if how == "unchanged" || table.mode == Mode::Append {
-            self.attempt.append(&spec, base, plan).await?
-        } else if table.mode == Mode::Merge {
+        let prepared = if table.mode == Mode::Merge {
             let scope = Differences {
                 within,
                 besides: vec!["_run".to_owned()],
@@ -166,87 +178,7 @@ impl Preparing<'_> {
         } else {
             self.attempt.replace(&spec, base, plan).await?
         };
-        Ok((prepared, how))
-    }
-
-    /// The groups of a table that this run can have touched; `None` where
-    /// that cannot be told and the table is computed in full.
-    async fn touched(
-        &self,
-        table: &TableDeclaration,
-        spec: &TableSpec,
-        plan: &LogicalPlan,
-        changes: &[Change],
-    ) -> Result<Option<Groups>> {
-        if !lineage::is_timeless(plan).map_err(|e| RunError::sql(&spec.name, &e))? {
-            return Ok(None);
-        }
-        let sources = shape::sources(plan);
-        let changed: Vec<&Prepared> = changes
-            .iter()
-            .map(|change| &change.prepared)
-            .filter(|prepared| sources.iter().any(|name| name == prepared.name()))
-            .filter(|prepared| !prepared.is_unchanged())
-            .collect();
-        let columns = table.refresh_by.clone();
-        if changed.is_empty() {
-            return Ok(Some(Groups {
-                columns,
-                values: Vec::new(),
-            }));
-        }
-        if table.mode != Mode::Merge || columns.is_empty() {
-            return Ok(None);
-        }
-        // Groups of several columns are named by a condition each, not in one list.
-        let most = if columns.len() == 1 {
-            MOST_GROUPS
-        } else {
-            MOST_GROUPS / 20
-        };
-        let lineage = self.lineage(table, changes).await?;
-        let mut values = Vec::new();
-        for source in changed {
-            let Some(Some(traced)) = lineage.get(source.name()) else {
-                return Ok(None);
-            };
-            let groups = self.attempt.touched(source, traced, most).await?;
-            for batch in groups.values {
-                let renamed = renamed(&batch, spec, &columns);
-                values.push(renamed.map_err(|e| RunError::sql(&spec.name, &e))?);
-            }
-        }
-        let groups = Groups { columns, values };
-        Ok((groups.len() <= most).then_some(groups))
-    }
-
-    async fn lineage(
-        &self,
-        table: &TableDeclaration,
-        changes: &[Change],
-    ) -> Result<lineage::Lineage> {
-        let failed = |e: DataFusionError| RunError::sql(table_name(table), &e);
-        // The functions of this session, and catalogs of its own: probes must
-        // not take the place of tables.
-        let state = self.session().state();
-        let functions: Vec<_> = state.scalar_functions().values().cloned().collect();
-        let probes = SessionContext::new();
-        for function in functions {
-            probes.register_udf(function.as_ref().clone());
-        }
-        shape::register_zones(&probes).map_err(failed)?;
-        let schemas: BTreeMap<_, _> = changes
-            .iter()
-            .map(|change| {
-                (
-                    change.prepared.name().to_owned(),
-                    Arc::clone(&change.prepared.spec().schema),
-                )
-            })
-            .collect();
-        lineage::trace(&probes, &table.sql, &table.refresh_by, &schemas)
-            .await
-            .map_err(failed)
+        Ok((prepared, how, why))
     }
 
     fn in_order(&self) -> impl Iterator<Item = &TableDeclaration> {
@@ -292,65 +224,6 @@ impl Preparing<'_> {
             .map_err(failed)?;
         Ok(())
     }
-}
-
-/// Only the rows of some groups.
-fn only(plan: LogicalPlan, groups: &Groups) -> datafusion::error::Result<LogicalPlan> {
-    let mut any: Option<Expr> = None;
-    if let [column] = groups.columns.as_slice() {
-        let mut values = Vec::new();
-        let mut has_null = false;
-        for batch in &groups.values {
-            for row in 0..batch.num_rows() {
-                let value = ScalarValue::try_from_array(batch.column(0), row)?;
-                has_null |= value.is_null();
-                values.push(lit(value));
-            }
-        }
-        let within = col(column).in_list(values, false);
-        any = Some(if has_null {
-            within.or(col(column).is_null())
-        } else {
-            within
-        });
-    } else {
-        for batch in &groups.values {
-            for row in 0..batch.num_rows() {
-                let mut all: Option<Expr> = None;
-                for (n, column) in groups.columns.iter().enumerate() {
-                    let value = ScalarValue::try_from_array(batch.column(n), row)?;
-                    let same = if value.is_null() {
-                        col(column).is_null()
-                    } else {
-                        col(column).eq(lit(value))
-                    };
-                    all = Some(all.map_or(same.clone(), |others| others.and(same)));
-                }
-                if let Some(group) = all {
-                    any = Some(any.map_or(group.clone(), |others| others.or(group)));
-                }
-            }
-        }
-    }
-    let filter = any.unwrap_or_else(|| lit(false));
-    LogicalPlanBuilder::from(plan).filter(filter)?.build()
-}
-
-/// A source's values under the names and types that the table has for them.
-fn renamed(
-    batch: &arrow::array::RecordBatch,
-    spec: &TableSpec,
-    columns: &[String],
-) -> datafusion::error::Result<arrow::array::RecordBatch> {
-    let mut fields = Vec::new();
-    let mut arrays = Vec::new();
-    for (n, column) in columns.iter().enumerate() {
-        let field = spec.schema.field_with_name(column)?;
-        arrays.push(arrow::compute::cast(batch.column(n), field.data_type())?);
-        fields.push(field.clone());
-    }
-    let schema = Arc::new(arrow::datatypes::Schema::new(fields));
-    Ok(arrow::array::RecordBatch::try_new(schema, arrays)?)
 }
 
 /// Rows that arrive while they are written: the rejected rows of an input.

@@ -53,11 +53,12 @@ pub(crate) struct SealedTable {
 }
 
 /// One row of `_lake/runs`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// The run's number, from 1, without gaps.
     pub run: i64,
-    /// What kind of run: `load`.
+    /// What kind of run: `load` (new files), `reload` (all files once more) or `recompute` (no
+    /// files, another logic).
     pub kind: String,
     /// How it ended: `done`.
     pub status: String,
@@ -82,7 +83,7 @@ pub struct RunRecord {
 }
 
 /// Which code computed a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransformRecord {
     /// The transform's name.
     pub name: String,
@@ -112,7 +113,7 @@ pub struct InputRecord {
 }
 
 /// What a run did to one table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableRecord {
     /// The table, as `zone/name`.
     pub name: String,
@@ -128,6 +129,13 @@ pub struct TableRecord {
     /// How it was computed: `merge`, `append`, `groups` (only what was
     /// touched), `full`, or `unchanged`.
     pub how: String,
+    /// Why it was computed in full, where it could have been otherwise.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// The logic that all rows of the table come from: a release, and a digest of what it
+    /// declares. Empty for rejected rows, and where some rows were never computed.
+    #[serde(default)]
+    pub logic: String,
 }
 
 /// How long one stage took.
@@ -204,7 +212,7 @@ pub(crate) fn runs_spec() -> TableSpec {
     ];
     let mut tables = vec![field("name", Utf8), field("version", Int64)];
     tables.extend(counts.map(|name| field(name, Int64)));
-    tables.push(field("how", Utf8));
+    tables.extend(["how", "why", "logic"].map(|name| field(name, Utf8)));
     let mut inputs = vec![field("name", Utf8)];
     let figures = ["files", "bytes", "rows", "accepted", "rejected", "warned"];
     inputs.extend(figures.map(|name| field(name, Int64)));

@@ -6,7 +6,7 @@ use object_store::path::Path;
 
 use crate::apply;
 use crate::error::{Result, RunError};
-use crate::record::{RUNS, SEAL_FORMAT, Seal};
+use crate::record::{RUNS, RunRecord, SEAL_FORMAT, Seal};
 
 /// A pipeline that has been opened: no sealed run is unfinished.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub(crate) struct State {
     pub(crate) pipeline: String,
     /// The last finished run; 0 before the first.
     pub(crate) finished: i64,
+    /// What that run recorded of itself when it was sealed.
+    pub(crate) last: Option<RunRecord>,
 }
 
 impl State {
@@ -32,10 +34,38 @@ impl State {
             apply::apply(&root, &seal).await?;
             finished = seal.run;
         }
+        Self::after(root, pipeline, finished).await
+    }
+
+    /// Looks at a pipeline without writing anything; gives the seal of a run
+    /// that still has to be finished, if there is one.
+    pub(crate) async fn look(root: &Root, pipeline: &str) -> Result<(Self, Option<Seal>)> {
+        let root = root.child(pipeline);
+        let finished = last_finished(&root, pipeline).await?;
+        let unfinished = read_seal(&root, finished + 1).await?;
+        Ok((Self::after(root, pipeline, finished).await?, unfinished))
+    }
+
+    /// A pipeline of which nothing is known yet.
+    pub(crate) fn blank(root: &Root, pipeline: &str) -> Self {
+        Self {
+            root: root.child(pipeline),
+            pipeline: pipeline.to_owned(),
+            finished: 0,
+            last: None,
+        }
+    }
+
+    async fn after(root: Root, pipeline: &str, finished: i64) -> Result<Self> {
+        let last = match finished {
+            0 => None,
+            run => read_seal(&root, run).await?.map(|seal| seal.record),
+        };
         Ok(Self {
             root,
             pipeline: pipeline.to_owned(),
             finished,
+            last,
         })
     }
 

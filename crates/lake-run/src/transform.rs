@@ -6,6 +6,7 @@
 //! built from is noted beside it: while no source has changed, cargo is not
 //! even asked.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Result, RunError};
+use crate::logic::Logic;
 use crate::record::TransformRecord;
+use crate::run::Settings;
 
 /// How transforms are built: as the host was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +37,15 @@ pub enum Profile {
 pub(crate) struct Transform {
     pub(crate) plugin: Plugin,
     pub(crate) record: TransformRecord,
+    pub(crate) logic: Logic,
+    /// Why it is this one, for people.
+    pub(crate) chosen: String,
 }
 
 /// Loads the transform that a pipeline names, building it first if need be.
-pub(crate) fn load(wanted: &TransformRef, cache: &Path, profile: Profile) -> Result<Transform> {
+pub(crate) fn load(settings: &Settings) -> Result<Transform> {
+    let wanted = &settings.pipeline.transform;
+    let (cache, profile) = (&settings.cache, settings.profile);
     let Some(path) = &wanted.path else {
         return Err(fault(
             wanted,
@@ -76,8 +84,13 @@ pub(crate) fn load(wanted: &TransformRef, cache: &Path, profile: Profile) -> Res
         source: Box::new(source),
     })?;
     let version = check_identity(wanted, &plugin)?;
+    // The version of a crate at a path stays what it is while its code changes.
+    let release = format!("{version}+{}", digest.get(..12).unwrap_or(&digest));
+    let logic = Logic::of(plugin.declaration(), &release, &BTreeMap::new());
     Ok(Transform {
         plugin,
+        logic,
+        chosen: format!("built from {}, which wins over releases", path.display()),
         record: TransformRecord {
             name: wanted.name.clone(),
             version,

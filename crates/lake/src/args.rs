@@ -28,7 +28,27 @@ pub(crate) enum Command {
         pipeline: Pipeline,
         #[command(flatten)]
         common: Common,
+        /// Load all files once more, also those that are loaded, so that every row comes from the
+        /// present transform; rows that they no longer yield are removed
+        #[arg(long)]
+        reload: bool,
         /// How to say what was done
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Say what a run would do and why, and write nothing
+    Plan {
+        #[command(flatten)]
+        pipeline: Pipeline,
+        #[command(flatten)]
+        common: Common,
+        /// Plan `run --reload`
+        #[arg(long)]
+        reload: bool,
+        /// Show how the engine would carry out the SQL of each table
+        #[arg(long)]
+        sql: bool,
+        /// How to say it
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
@@ -157,7 +177,9 @@ impl Command {
     /// Whether stdout is read by a program that expects JSON in any case.
     pub(crate) fn wants_json(&self) -> bool {
         match self {
-            Self::Run { output, .. } | Self::Validate { output, .. } => *output == Format::Json,
+            Self::Run { output, .. }
+            | Self::Plan { output, .. }
+            | Self::Validate { output, .. } => *output == Format::Json,
             Self::Query { output, .. } => *output == QueryFormat::Json,
             Self::Schema | Self::Completions { .. } => false,
         }

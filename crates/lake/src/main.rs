@@ -8,6 +8,7 @@ mod answer;
 mod args;
 mod edge;
 mod exit;
+mod plan;
 mod summary;
 
 use std::io::{self, Write};
@@ -58,10 +59,16 @@ fn perform(command: Command) -> Result<String, Failure> {
         Command::Run {
             pipeline,
             common,
+            reload,
             output,
         } => {
             let settings = settings(&pipeline, &common)?;
-            let report = edge::block_on(lake_run::run(&settings))??;
+            let report = edge::block_on(async {
+                match reload {
+                    false => lake_run::run(&settings).await,
+                    true => lake_run::reload(&settings).await,
+                }
+            })??;
             for warning in &report.warnings {
                 tracing::warn!("{warning}");
             }
@@ -74,16 +81,31 @@ fn perform(command: Command) -> Result<String, Failure> {
                 Format::Json => format!("{}\n", summary::json(&report)),
             })
         }
+        Command::Plan {
+            pipeline,
+            common,
+            reload,
+            sql,
+            output,
+        } => {
+            let settings = settings(&pipeline, &common)?;
+            let plan = edge::block_on(lake_run::plan(&settings, reload))??;
+            Ok(match output {
+                Format::Text => plan::text(&plan, sql),
+                Format::Json => format!("{}\n", plan::json(&plan)),
+            })
+        }
         Command::Validate {
             pipeline,
             common,
             output,
         } => {
             let settings = settings(&pipeline, &common)?;
-            let declaration = edge::block_on(lake_run::validate(&settings))??;
+            let valid = edge::block_on(lake_run::validate(&settings))??;
+            let declaration = &valid.declaration;
             Ok(match output {
-                Format::Text => summary::validated(&settings, &declaration),
-                Format::Json => format!("{}\n", summary::validated_json(&settings, &declaration)),
+                Format::Text => summary::validated(&settings, declaration),
+                Format::Json => format!("{}\n", summary::validated_json(&settings, declaration)),
             })
         }
         Command::Query {

@@ -181,6 +181,7 @@ pub(crate) fn json(report: &Report) -> Value {
                     let mut value = Map::from_iter([
                         ("version".to_owned(), json!(table.version)),
                         ("how".to_owned(), json!(table.how)),
+                        ("why".to_owned(), json!(table.why)),
                     ]);
                     value.extend(COLUMNS.map(|(name, pick)| (name.to_owned(), json!(pick(table)))));
                     (table.name.clone(), Value::Object(value))
@@ -192,6 +193,7 @@ pub(crate) fn json(report: &Report) -> Value {
                 .map(|s| (s.stage.clone(), json!(s.seconds)));
             json!({
                 "run": record.run,
+                "kind": record.kind,
                 "status": record.status,
                 "pipeline": report.pipeline,
                 "root": report.root,
@@ -234,7 +236,7 @@ pub(crate) fn validated_json(settings: &Settings, declaration: &Declaration) -> 
     })
 }
 
-fn files(count: u64) -> String {
+pub(crate) fn files(count: u64) -> String {
     match count {
         1 => "1 file".to_owned(),
         many => format!("{} files", number(many)),
@@ -242,7 +244,7 @@ fn files(count: u64) -> String {
 }
 
 /// `1,234,567`
-fn number(value: u64) -> String {
+pub(crate) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (n, digit) in digits.chars().enumerate() {
@@ -254,7 +256,7 @@ fn number(value: u64) -> String {
     text
 }
 
-fn bytes(value: u64) -> String {
+pub(crate) fn bytes(value: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if value < 1024 {
         return format!("{value} B");

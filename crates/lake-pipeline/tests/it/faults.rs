@@ -3,7 +3,7 @@
 use expect_test::expect;
 use lake_pipeline::Overrides;
 
-use crate::{SMALLEST, check, parse_with, said};
+use crate::{SMALLEST, check, parse_with, said, with_transform};
 
 #[test]
 fn every_kind_of_fault_is_reported_in_one_go() {
@@ -109,6 +109,30 @@ fn a_key_in_the_wrong_mapping_is_told_its_place() {
 }
 
 #[test]
+fn a_group_in_the_wrong_mapping_is_told_its_place() {
+    check(
+        &format!("{SMALLEST}params: {{ gap: 30m }}\n"),
+        expect![[r#"
+            pipelines/utility.yaml:6:1: unknown key `params`
+              help: its place is `transform.params`"#]],
+    );
+    check(
+        &with_transform("limits: { memory: 1GB }"),
+        expect![[r#"
+        pipelines/utility.yaml:2:43: unknown key `transform.limits`
+          help: its place is `limits`"#]],
+    );
+    check(
+        &with_transform("registery: ../r, trusted_key: k"),
+        expect![[r#"
+            pipelines/utility.yaml:2:43: unknown key `transform.registery`
+              help: did you mean `registry`?
+            pipelines/utility.yaml:2:60: unknown key `transform.trusted_key`
+              help: did you mean `trusted_keys`?"#]],
+    );
+}
+
+#[test]
 fn a_key_that_resembles_nothing_gets_the_known_ones() {
     check(
         &format!("{SMALLEST}limits:\n  parallelism: 4\n"),
@@ -144,7 +168,7 @@ fn a_group_that_is_missing_is_one_fault_and_not_one_per_key() {
             pipelines/utility.yaml:1:1: `inputs` is missing
               help: add `inputs:` with a `name:` per input, and in it path, on_change
             pipelines/utility.yaml:1:1: `transform` is missing
-              help: add `transform:` with name, version, path"#]],
+              help: add `transform:` with name, version, path, params, registry, trusted_keys"#]],
     );
 }
 
@@ -182,7 +206,7 @@ fn a_value_of_the_wrong_type_says_what_was_expected_and_found() {
             pipelines/utility.yaml:2:14: description: expected text, found the number `2024`
               help: put it in quotes: "2024"
             pipelines/utility.yaml:3:12: transform: expected a mapping of `key: value` lines, found text
-              help: write below it: name, version, path
+              help: write below it: name, version, path, params, registry, trusted_keys
             pipelines/utility.yaml:5:3: root: expected text, found a mapping
               help: give it one value, for example `root: ${LAKE_ROOT:-../lake}`
             pipelines/utility.yaml:6:9: inputs: expected a mapping of `key: value` lines, found a list
@@ -200,13 +224,85 @@ fn a_key_without_a_value_is_refused() {
             pipelines/utility.yaml:1:1: `name` has no value
               help: give it one value, for example `name: utility`
             pipelines/utility.yaml:2:1: `transform` has no value
-              help: write below it: name, version, path
+              help: write below it: name, version, path, params, registry, trusted_keys
             pipelines/utility.yaml:3:1: `root` has no value
               help: give it one value, for example `root: ${LAKE_ROOT:-../lake}`
             pipelines/utility.yaml:5:3: `inputs.readings` has no value
               help: write below it: path, on_change
             pipelines/utility.yaml:6:1: `limits` has no value
               help: write below it: memory, rejected"#]],
+    );
+}
+
+#[test]
+fn every_wrong_parameter_is_reported_where_it_stands() {
+    check(
+        r#"name: utility
+transform:
+  name: utility
+  version: "1"
+  params:
+    gap: 30m
+    top:
+    all: ~
+    days: [1, 2]
+    price: { min: 1 }
+    Rate: 5
+    gap: 40m
+    zone: ${ZONE}
+    unit: !kwh 1
+    base: *b
+root: ../lake
+inputs:
+  readings: { path: ../data/*.csv }
+"#,
+        expect![[r#"
+            pipelines/utility.yaml:7:5: `transform.params.top` has no value
+              help: give it one value, for example `top: 30m`
+            pipelines/utility.yaml:8:5: `transform.params.all` has no value
+              help: give it one value, for example `all: 30m`
+            pipelines/utility.yaml:9:11: transform.params.days: expected text, a number or a boolean, found a list
+              help: give it one value, for example `days: 30m`
+            pipelines/utility.yaml:10:12: transform.params.price: expected text, a number or a boolean, found a mapping
+              help: give it one value, for example `price: 30m`
+            pipelines/utility.yaml:11:5: transform.params: `Rate` cannot be the name of a parameter
+              help: SQL uses it as it is: lower-case letters, digits and `_`, starting with a letter
+            pipelines/utility.yaml:12:5: `transform.params.gap` is here twice; the first is in line 6
+              help: keep one of them
+            pipelines/utility.yaml:13:11: transform.params.zone: the variable `ZONE` is not set
+              help: set it, or give a default: ${ZONE:-…}
+            pipelines/utility.yaml:14:11: the tag `!kwh` is not accepted
+              help: leave it out, or put a value that starts with `!` in quotes
+            pipelines/utility.yaml:15:11: `*b` is an alias to YAML, and aliases are not accepted
+              help: write the value out; one that starts with `*` needs quotes"#]],
+    );
+}
+
+#[test]
+fn parameters_are_a_mapping() {
+    check(
+        &with_transform("params: gap"),
+        expect![[r#"
+        pipelines/utility.yaml:2:51: transform.params: expected a mapping of `key: value` lines, found text
+          help: write below it: a `name: value` per parameter"#]],
+    );
+    check(
+        &with_transform("params: [gap, top]"),
+        expect![[r#"
+        pipelines/utility.yaml:2:51: transform.params: expected a mapping of `key: value` lines, found a list
+          help: write below it: a `name: value` per parameter"#]],
+    );
+    check(
+        &with_transform("params: "),
+        expect![[r#"
+        pipelines/utility.yaml:2:43: `transform.params` has no value
+          help: write below it: a `name: value` per parameter"#]],
+    );
+    check(
+        &with_transform("params: { [gap]: 1 }"),
+        expect![[r#"
+        pipelines/utility.yaml:2:53: this key is not a name
+          help: write `key: value`"#]],
     );
 }
 
@@ -314,7 +410,7 @@ fn anchors_aliases_and_tags_are_refused_where_they_stand() {
             pipelines/utility.yaml:2:1: `root` is missing
               help: add it, for example `root: ${LAKE_ROOT:-../lake}`, or set --root or LAKE_ROOT
             pipelines/utility.yaml:2:1: `transform` is missing
-              help: add `transform:` with name, version, path"#]],
+              help: add `transform:` with name, version, path, params, registry, trusted_keys"#]],
     );
     check(
         "*x\n",

@@ -30,6 +30,11 @@ inputs:
   readings: { path: ../data/*.csv }
 "#;
 
+/// The smallest pipeline, with more keys in its transform: `params: { a: 1 }`.
+fn with_transform(keys: &str) -> String {
+    SMALLEST.replace("\"1\" }", &format!("\"1\", {keys} }}"))
+}
+
 /// Parses a file `/srv/pipelines/utility.yaml` in the working directory `/srv`.
 fn parse_with(
     yaml: &str,

@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 use lake_pipeline::{Overrides, Pipeline, settings};
 
-use crate::{SMALLEST, parse_with, said};
+use crate::{SMALLEST, parse_with, pipeline, said, with_transform};
 
 fn pair(key: &str, value: &str) -> (String, String) {
     (key.to_owned(), value.to_owned())
@@ -203,15 +203,15 @@ fn an_unknown_dotted_key_names_the_nearest_one() {
         "completely.different",
         "1",
         expect![[r#"
-        --set completely.different: there is no setting `completely.different`
-          help: known are: name, description, transform.name, transform.version, transform.path, root, inputs.readings.path, inputs.readings.on_change, inputs.events.path, inputs.events.on_change, limits.memory, limits.rejected, schedule"#]],
+            --set completely.different: there is no setting `completely.different`
+              help: known are: name, description, transform.name, transform.version, transform.path, transform.params.<name>, transform.registry, transform.trusted_keys, root, inputs.readings.path, inputs.readings.on_change, inputs.events.path, inputs.events.on_change, limits.memory, limits.rejected, schedule"#]],
     );
     check_set(
         "",
         "1",
         expect![[r#"
-        --set : there is no setting ``
-          help: known are: name, description, transform.name, transform.version, transform.path, root, inputs.readings.path, inputs.readings.on_change, inputs.events.path, inputs.events.on_change, limits.memory, limits.rejected, schedule"#]],
+            --set : there is no setting ``
+              help: known are: name, description, transform.name, transform.version, transform.path, transform.params.<name>, transform.registry, transform.trusted_keys, root, inputs.readings.path, inputs.readings.on_change, inputs.events.path, inputs.events.on_change, limits.memory, limits.rejected, schedule"#]],
     );
 }
 
@@ -233,7 +233,7 @@ fn an_input_that_the_file_does_not_have_cannot_be_added_by_a_flag() {
         pipelines/utility.yaml:1:1: `root` is missing
           help: add it, for example `root: ${LAKE_ROOT:-../lake}`, or set --root or LAKE_ROOT
         pipelines/utility.yaml:1:1: `transform` is missing
-          help: add `transform:` with name, version, path
+          help: add `transform:` with name, version, path, params, registry, trusted_keys
         --input readngs: the file has no input `readngs`
           help: add it to `inputs` in the file"#]]
     .assert_eq(&said(outcome));
@@ -257,14 +257,156 @@ fn a_setting_given_by_two_flags_is_refused() {
 #[test]
 fn every_setting_that_is_described_is_read() {
     for setting in settings() {
-        if setting.key == "description" {
-            continue; // any text is a description
-        }
         let key = setting.key.replace("<name>", "readings");
-        let outcome = parse_with(SMALLEST, &[], &set(&key, "\0"));
-        let faults = said(outcome);
-        assert!(faults.starts_with(&format!("--set {key}: ")), "{faults}");
+        match parse_with(SMALLEST, &[], &set(&key, "\0")) {
+            // Settings that take any text.
+            Ok(changed) => assert_ne!(changed, pipeline(SMALLEST), "{key}"),
+            Err(faults) => {
+                let faults = faults.to_string();
+                assert!(faults.starts_with(&format!("--set {key}: ")), "{faults}");
+            }
+        }
     }
+}
+
+/// Guards against a variable that is described but never looked up.
+#[test]
+fn every_variable_that_is_described_is_read() {
+    let yaml = with_transform("params: { readings: 1 }");
+    for variable in settings().iter().filter_map(|setting| setting.variable) {
+        let variable = variable.replace("<NAME>", "READINGS");
+        let outcome = parse_with(&yaml, &[(&variable, "\0")], &Overrides::default());
+        match outcome {
+            Ok(changed) => assert_ne!(changed, pipeline(&yaml), "{variable}"),
+            Err(faults) => {
+                let faults = faults.to_string();
+                assert!(faults.starts_with(&format!("{variable}: ")), "{faults}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_parameter_of_the_file_has_a_variable_and_any_can_be_set() {
+    let params = |variables: &[(&str, &str)], overrides: &Overrides| {
+        let yaml = with_transform("params: { gap: 30m, top: 50 }");
+        let params = with(&yaml, variables, overrides).transform.params;
+        let pairs = params.iter().map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join(" ")
+    };
+    let none = Overrides::default();
+    let gap = set("transform.params.gap", "1h");
+    let variable = [("LAKE_PARAM_GAP", "2h"), ("LAKE_PARAM_OTHER", "1")];
+    assert_eq!(params(&[], &none), "gap=30m top=50");
+    assert_eq!(params(&variable, &none), "gap=2h top=50");
+    assert_eq!(params(&variable, &gap), "gap=1h top=50");
+    assert_eq!(params(&[("LAKE_PARAM_GAP", "")], &none), "gap=30m top=50");
+    let added = set("transform.params.all", "$true");
+    assert_eq!(params(&[], &added), "all=$true gap=30m top=50");
+    let emptied = set("transform.params.gap", "");
+    assert_eq!(params(&[], &emptied), "gap= top=50");
+}
+
+#[test]
+fn a_parameter_can_be_set_where_the_file_sets_none() {
+    let set = set("transform.params.gap", "1h");
+    assert_eq!(with(SMALLEST, &[], &set).transform.params["gap"], "1h");
+}
+
+#[test]
+fn a_parameter_that_is_overridden_is_not_looked_at() {
+    let yaml = with_transform("params: { gap: , top: \"${NOT_SET}\" }");
+    let overrides = set("transform.params.top", "5");
+    let pipeline = with(&yaml, &[("LAKE_PARAM_GAP", "1h")], &overrides);
+    assert_eq!(pipeline.transform.params["gap"], "1h");
+    assert_eq!(pipeline.transform.params["top"], "5");
+}
+
+#[test]
+fn a_parameter_set_by_a_flag_has_a_name_and_one_value() {
+    check_set(
+        "transform.params",
+        "1",
+        expect![[r#"
+        --set transform.params: `transform.params` is a group of settings
+          help: set one of: transform.params.<name>"#]],
+    );
+    check_set(
+        "transform.params.",
+        "1",
+        expect![[r#"
+        --set transform.params.: `` cannot be the name of a parameter
+          help: SQL uses it as it is: lower-case letters, digits and `_`, starting with a letter"#]],
+    );
+    check_set(
+        "transform.params.Gap",
+        "1",
+        expect![[r#"
+        --set transform.params.Gap: `Gap` cannot be the name of a parameter
+          help: SQL uses it as it is: lower-case letters, digits and `_`, starting with a letter"#]],
+    );
+    check_set(
+        "transform.params.gap.max",
+        "1",
+        expect![[r#"
+        --set transform.params.gap.max: `gap.max` cannot be the name of a parameter
+          help: SQL uses it as it is: lower-case letters, digits and `_`, starting with a letter"#]],
+    );
+    check_set(
+        "transform.parms.gap",
+        "1",
+        expect![[r#"
+        --set transform.parms.gap: there is no setting `transform.parms.gap`
+          help: did you mean `transform.params.<name>`?"#]],
+    );
+    let twice = Overrides {
+        set: vec![
+            pair("transform.params.gap", "1h"),
+            pair("transform.params.gap", "2h"),
+        ],
+        ..Overrides::default()
+    };
+    expect![[r#"
+        --set transform.params.gap: `transform.params.gap` is set twice; the first is --set transform.params.gap
+          help: keep one of them"#]].assert_eq(&said(parse_with(SMALLEST, &[], &twice)));
+}
+
+#[test]
+fn where_releases_are_and_whom_to_trust_come_from_the_machine_too() {
+    let yaml = with_transform("registry: ../registry, trusted_keys: trusted.keys");
+    let read = |variables: &[(&str, &str)], overrides: &Overrides| {
+        let transform = with(&yaml, variables, overrides).transform;
+        let keys = transform.trusted_keys.unwrap();
+        format!("{} {}", transform.registry.unwrap(), keys.display())
+    };
+    let variables = [("LAKE_REGISTRY", "s3://r"), ("LAKE_TRUSTED_KEYS", "k")];
+    let flags = Overrides {
+        set: vec![
+            pair("transform.registry", "flag"),
+            pair("transform.trusted_keys", "/flag"),
+        ],
+        ..Overrides::default()
+    };
+    let none = Overrides::default();
+    assert_eq!(
+        read(&[], &none),
+        "/srv/registry /srv/pipelines/trusted.keys"
+    );
+    assert_eq!(read(&variables, &none), "s3://r /srv/k");
+    assert_eq!(read(&variables, &flags), "/srv/flag /flag");
+
+    let alone = with(SMALLEST, &variables, &none).transform;
+    assert_eq!(alone.registry.as_deref(), Some("s3://r"));
+    let wrong = [
+        ("LAKE_REGISTRY", "s3:/r"),
+        ("LAKE_TRUSTED_KEYS", "s3://r/k"),
+    ];
+    expect![[r#"
+        LAKE_REGISTRY: `s3:/r` is neither a path nor a URL
+          help: a URL has two slashes: s3://r
+        LAKE_TRUSTED_KEYS: `s3://r/k` is a URL, and a file is needed
+          help: keep a copy of the file on this machine, for example beside the pipeline"#]]
+    .assert_eq(&said(parse_with(SMALLEST, &wrong, &none)));
 }
 
 #[test]

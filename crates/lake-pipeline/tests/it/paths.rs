@@ -5,7 +5,7 @@ use std::path::Path;
 use expect_test::expect;
 use lake_pipeline::{Overrides, parse};
 
-use crate::{SMALLEST, check, parse_with, pipeline};
+use crate::{SMALLEST, check, parse_with, pipeline, with_transform};
 
 fn root_of(written: &str, variables: &[(&str, &str)]) -> String {
     let yaml = SMALLEST.replace("../lake", written);
@@ -102,6 +102,75 @@ fn what_would_become_a_strange_directory_is_refused() {
         expect![[r#"
             pipelines/utility.yaml:2:49: transform.path: `s3://b/crate` is a URL, and a directory is needed
               help: a released transform is found by its name and version, without a path"#]],
+    );
+}
+
+#[test]
+fn a_registry_is_a_directory_beside_the_file_or_a_url() {
+    let registry = |written: &str| {
+        pipeline(&with_transform(&format!("registry: {written}")))
+            .transform
+            .registry
+    };
+    assert_eq!(registry("../registry").as_deref(), Some("/srv/registry"));
+    assert_eq!(registry("/var/./r/").as_deref(), Some("/var/r"));
+    assert_eq!(registry("s3://b/../r/").as_deref(), Some("s3://b/../r/"));
+    check(
+        &with_transform("registry: ''"),
+        expect![[r#"
+        pipelines/utility.yaml:2:53: transform.registry: the path is empty
+          help: `.` is the directory itself"#]],
+    );
+    check(
+        &with_transform("registry: s3:/b"),
+        expect![[r#"
+        pipelines/utility.yaml:2:53: transform.registry: `s3:/b` is neither a path nor a URL
+          help: a URL has two slashes: s3://b"#]],
+    );
+    check(
+        &with_transform("registry: { url: s3://b }"),
+        expect![[r#"
+        pipelines/utility.yaml:2:53: transform.registry: expected text, found a mapping
+          help: give it one value, for example `registry: ../registry`"#]],
+    );
+}
+
+#[test]
+fn trusted_keys_are_a_file_on_this_machine() {
+    let keys = |written: &str| {
+        pipeline(&with_transform(&format!("trusted_keys: {written}")))
+            .transform
+            .trusted_keys
+    };
+    let file = Path::new("/srv/pipelines/trusted.keys");
+    assert_eq!(keys("trusted.keys").as_deref(), Some(file));
+    assert_eq!(
+        keys("/etc/lake/../keys").as_deref(),
+        Some(Path::new("/etc/keys"))
+    );
+    check(
+        &with_transform("trusted_keys: s3://b/keys"),
+        expect![[r#"
+        pipelines/utility.yaml:2:57: transform.trusted_keys: `s3://b/keys` is a URL, and a file is needed
+          help: keep a copy of the file on this machine, for example beside the pipeline"#]],
+    );
+    check(
+        &with_transform("trusted_keys: ' '"),
+        expect![[r#"
+        pipelines/utility.yaml:2:57: transform.trusted_keys: the path is empty
+          help: name the file, or leave the key out"#]],
+    );
+    check(
+        &with_transform("trusted_keys: ~/keys"),
+        expect![[r#"
+        pipelines/utility.yaml:2:57: transform.trusted_keys: `~/keys` starts with `~`, which only a shell knows
+          help: write the whole path, or ${HOME}/keys in the file"#]],
+    );
+    check(
+        &with_transform("trusted_keys: [a, b]"),
+        expect![[r#"
+        pipelines/utility.yaml:2:57: transform.trusted_keys: expected text, found a list
+          help: give it one value, for example `trusted_keys: trusted.keys`"#]],
     );
 }
 

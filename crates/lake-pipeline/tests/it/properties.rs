@@ -3,7 +3,7 @@
 use lake_pipeline::{Overrides, Place};
 use proptest::prelude::*;
 
-use crate::{SMALLEST, parse_with};
+use crate::{SMALLEST, parse_with, with_transform};
 
 const EXAMPLE: &str = include_str!("../../../../pipelines/utility.yaml");
 
@@ -34,6 +34,7 @@ fn piece() -> impl Strategy<Value = String> {
         Just("name: ".to_owned()),
         Just("inputs:\n  readings:\n    path: ".to_owned()),
         Just("limits: {memory: ".to_owned()),
+        Just("transform:\n  params:\n    gap: ".to_owned()),
         Just("schedule: '".to_owned()),
         Just("${".to_owned()),
         Just("${A:-".to_owned()),
@@ -85,6 +86,45 @@ proptest! {
         let yaml = format!("{SMALLEST}description: {quoted}\n");
         let pipeline = parse_with(&yaml, &[], &Overrides::default()).unwrap();
         prop_assert_eq!(pipeline.description, Some(text));
+    }
+
+    #[test]
+    fn a_parameter_holds_any_text_wherever_it_comes_from(
+        name in "[a-z][a-z0-9_]{0,20}",
+        text in "[^\\p{C}]+",
+    ) {
+        let key = format!("transform.params.{name}");
+        let quoted = serde_json::to_string(&text.replace('$', "$$")).unwrap();
+        let in_file = with_transform(&format!("params: {{ {name}: {quoted} }}"));
+        let other = with_transform(&format!("params: {{ {name}: other }}"));
+        let variable = format!("LAKE_PARAM_{}", name.to_uppercase());
+        let flag = Overrides { set: vec![(key, text.clone())], ..Overrides::default() };
+        let none = Overrides::default();
+        for outcome in [
+            parse_with(&in_file, &[], &none),
+            parse_with(&other, &[(&variable, &text)], &none),
+            parse_with(&other, &[], &flag),
+            parse_with(SMALLEST, &[], &flag),
+        ] {
+            let params = outcome.unwrap().transform.params;
+            prop_assert_eq!(params.into_iter().collect::<Vec<_>>(), [(name.clone(), text.clone())]);
+        }
+    }
+
+    #[test]
+    fn a_number_is_kept_digit_by_digit(number in "-?[0-9]{1,40}(\\.[0-9]{1,40})?(e[0-9]{1,3})?") {
+        let yaml = with_transform(&format!("params: {{ top: {number} }}"));
+        let pipeline = parse_with(&yaml, &[], &Overrides::default()).unwrap();
+        prop_assert_eq!(&pipeline.transform.params["top"], &number);
+    }
+
+    #[test]
+    fn no_parameter_flag_panics(name in ".*", value in ".*") {
+        let overrides = Overrides {
+            set: vec![(format!("transform.params.{name}"), value)],
+            ..Overrides::default()
+        };
+        let _ = parse_with(EXAMPLE, &[], &overrides);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The schema says the same as the parser: editors and `lake validate` agree.
 
 use boon::{Compiler, SchemaIndex, Schemas};
+use expect_test::expect_file;
 use lake_pipeline::{Overrides, json_schema, settings};
 use serde_json::{Value, json};
 
@@ -12,12 +13,25 @@ fn everything() -> Value {
     json!({
         "name": "utility",
         "description": "Meter readings",
-        "transform": { "name": "utility", "version": "1", "path": "../transforms/utility" },
+        "transform": {
+            "name": "utility",
+            "version": "1",
+            "path": "../transforms/utility",
+            "params": { "gap": "30m" },
+            "registry": "../registry",
+            "trusted_keys": "trusted.keys",
+        },
         "root": "../lake",
         "inputs": { "readings": { "path": "../data/*.csv", "on_change": "upsert" } },
         "limits": { "memory": "512MiB", "rejected": "5%" },
         "schedule": "*/15 * * * *",
     })
+}
+
+/// The key of a setting in the full example.
+fn key_in_everything(key: &str) -> String {
+    key.replace("inputs.<name>", "inputs.readings")
+        .replace("params.<name>", "params.gap")
 }
 
 /// The full example with another value (or, with `None`, without one) at a
@@ -66,13 +80,8 @@ fn parser_accepts(file: &Value) -> bool {
 
 #[test]
 fn the_schema_in_docs_is_this_one() {
-    let stored: Value =
-        serde_json::from_str(include_str!("../../../../docs/pipeline.schema.json")).unwrap();
-    assert_eq!(
-        stored,
-        json_schema(),
-        "docs/pipeline.schema.json is old; `lake schema` prints the new one"
-    );
+    let stored = expect_file!["../../../../docs/pipeline.schema.json"];
+    stored.assert_eq(&format!("{:#}\n", json_schema()));
 }
 
 #[test]
@@ -92,7 +101,7 @@ fn the_schema_accepts_a_file_with_every_key_and_describes_each() {
         }
         let description = node["description"].as_str().unwrap_or_default();
         assert!(description.starts_with(setting.doc), "{}", setting.key);
-        let key = setting.key.replace("<name>", "readings");
+        let key = key_in_everything(&setting.key);
         let pointer = format!("/{}", key.replace('.', "/"));
         assert!(everything().pointer(&pointer).is_some(), "{key}");
     }
@@ -108,6 +117,15 @@ fn the_schema_and_the_parser_accept_the_same_values() {
         ("transform.version", json!(1)),
         ("transform.version", json!(1.2)),
         ("transform.version", json!(">=1.2, <2")),
+        ("transform.params", json!({})),
+        ("transform.params.gap", json!(50)),
+        ("transform.params.gap", json!(-1.5)),
+        ("transform.params.gap", json!(true)),
+        ("transform.params.gap", json!("")),
+        ("transform.params.gap", json!("${GAP:-30m}")),
+        ("transform.params.top_2", json!("50")),
+        ("transform.registry", json!("s3://bucket/prefix")),
+        ("transform.registry", json!("${REGISTRY:-../r}")),
         ("limits.memory", json!(1_048_576)),
         ("limits.memory", json!("1.5 GiB")),
         ("limits.memory", json!("${MEMORY:-1GB}")),
@@ -123,7 +141,16 @@ fn the_schema_and_the_parser_accept_the_same_values() {
         assert!(parser_accepts(&file), "the parser refuses {file}");
         assert!(schema.accepts(&file), "the schema refuses {file}");
     }
-    for key in ["description", "transform.path", "limits", "schedule"] {
+    for key in [
+        "description",
+        "transform.path",
+        "transform.params",
+        "transform.params.gap",
+        "transform.registry",
+        "transform.trusted_keys",
+        "limits",
+        "schedule",
+    ] {
         let file = with(key, None);
         assert!(parser_accepts(&file), "the parser needs {key}");
         assert!(schema.accepts(&file), "the schema needs {key}");
@@ -147,6 +174,17 @@ fn the_schema_and_the_parser_refuse_the_same_values() {
         ("transform.version", json!("")),
         ("transform.version", json!(true)),
         ("transform.release", json!("1")),
+        ("transform.params", json!(null)),
+        ("transform.params", json!(["gap"])),
+        ("transform.params.gap", json!(null)),
+        ("transform.params.gap", json!([1])),
+        ("transform.params.gap", json!({ "max": 1 })),
+        ("transform.params.Gap", json!(1)),
+        ("transform.params._gap", json!(1)),
+        ("transform.registry", json!("")),
+        ("transform.registry", json!(7)),
+        ("transform.trusted_keys", json!("")),
+        ("transform.trusted_keys", json!(["a", "b"])),
         ("inputs", json!({})),
         ("inputs", json!({ "My-Input": { "path": "x" } })),
         ("inputs.readings.path", json!(7)),
@@ -164,7 +202,7 @@ fn the_schema_and_the_parser_refuse_the_same_values() {
         assert!(!schema.accepts(&file), "the schema accepts {file}");
     }
     for setting in settings().iter().filter(|setting| setting.required) {
-        let file = with(&setting.key.replace("<name>", "readings"), None);
+        let file = with(&key_in_everything(&setting.key), None);
         assert!(!parser_accepts(&file), "the parser accepts {file}");
         assert!(!schema.accepts(&file), "the schema accepts {file}");
     }
@@ -177,7 +215,7 @@ fn every_example_is_accepted() {
         let Some(example) = setting.example else {
             continue;
         };
-        let key = setting.key.replace("<name>", "readings");
+        let key = key_in_everything(&setting.key);
         let file = with(&key, Some(json!(example)));
         assert!(parser_accepts(&file), "{key}: {example}");
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use expect_test::expect;
 use lake_pipeline::{OnChange, RejectedLimit};
 
-use crate::{SMALLEST, check, pipeline};
+use crate::{SMALLEST, check, pipeline, with_transform};
 
 #[test]
 fn the_example_in_the_repository_means_what_it_says() {
@@ -35,6 +35,9 @@ fn what_is_left_out_has_the_documented_default() {
     let pipeline = pipeline(SMALLEST);
     assert_eq!(pipeline.description, None);
     assert_eq!(pipeline.transform.path, None);
+    assert!(pipeline.transform.params.is_empty());
+    assert_eq!(pipeline.transform.registry, None);
+    assert_eq!(pipeline.transform.trusted_keys, None);
     assert_eq!(pipeline.inputs["readings"].on_change, OnChange::Fail);
     assert_eq!(pipeline.limits.memory, None);
     assert_eq!(pipeline.limits.rejected, RejectedLimit::default());
@@ -292,6 +295,72 @@ fn names_fit_where_they_are_used() {
         expect![[r#"
             pipelines/utility.yaml:5:3: inputs: `meter-readings` cannot be the name of an input
               help: SQL uses it as it is: lower-case letters, digits and `_`, starting with a letter"#]],
+    );
+}
+
+#[test]
+fn the_value_of_a_parameter_is_the_text_that_was_written() {
+    for (written, text) in [
+        ("30m", "30m"),
+        ("50", "50"),
+        ("-1.50", "-1.50"),
+        ("1e6", "1e6"),
+        ("0x1F", "0x1F"),
+        ("007", "007"),
+        ("True", "True"),
+        ("2026-01-31", "2026-01-31"),
+        ("'null'", "null"),
+        ("''", ""),
+        ("\" 5\\t\"", " 5\t"),
+        ("'${NOT_SET:-50}'", "50"),
+        ("costs $$5", "costs $5"),
+    ] {
+        let params = pipeline(&with_transform(&format!("params: {{ top: {written} }}")))
+            .transform
+            .params;
+        assert_eq!(params["top"], text, "{written}");
+        assert_eq!(params.len(), 1);
+    }
+}
+
+#[test]
+fn a_transform_has_as_many_parameters_as_the_file_names() {
+    let read = |written: &str| {
+        let pipeline = pipeline(&with_transform(&format!("params: {written}")));
+        let pairs = pipeline.transform.params.into_iter();
+        pairs
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(
+        read("{ top: 50, gap_2: 30m, all: true }"),
+        "all=true gap_2=30m top=50"
+    );
+    assert_eq!(read("{}"), "");
+}
+
+#[test]
+fn names_of_parameters_are_those_that_sql_takes() {
+    check(
+        &with_transform("params: { Gap: 1, a-b: 2, 1st: 3, '': 4, _x: 5 }"),
+        expect![[r#"
+            pipelines/utility.yaml:2:53: transform.params: `Gap` cannot be the name of a parameter
+              help: SQL uses it as it is: lower-case letters, digits and `_`, starting with a letter
+            pipelines/utility.yaml:2:61: transform.params: `a-b` cannot be the name of a parameter
+              help: SQL uses it as it is: lower-case letters, digits and `_`, starting with a letter
+            pipelines/utility.yaml:2:69: transform.params: `1st` cannot be the name of a parameter
+              help: SQL uses it as it is: lower-case letters, digits and `_`, starting with a letter
+            pipelines/utility.yaml:2:77: transform.params: `` cannot be the name of a parameter
+              help: SQL uses it as it is: lower-case letters, digits and `_`, starting with a letter
+            pipelines/utility.yaml:2:84: transform.params: `_x` cannot be the name of a parameter
+              help: SQL uses it as it is: lower-case letters, digits and `_`, starting with a letter"#]],
+    );
+    check(
+        &with_transform(&format!("params: {{ {}: 1 }}", "n".repeat(101))),
+        expect![[r#"
+            pipelines/utility.yaml:2:53: transform.params: the name has 101 characters, and 100 is the most
+              help: choose a shorter one"#]],
     );
 }
 

@@ -1,5 +1,7 @@
 //! What an author says, what becomes of it, and what is wrong with it.
 
+use std::ops::Bound;
+
 use lake_plugin::arrow::array::new_empty_array;
 use lake_plugin::prelude::*;
 use lake_plugin::{ColumnType, Declaration, Mode, Severity, TableDeclaration, Volatility, Zone};
@@ -259,4 +261,113 @@ fn a_table_is_written_with_its_mode() {
     assert_eq!(json["mode"], "append");
     let back: TableDeclaration = serde_json::from_value(json).unwrap();
     assert_eq!((back.zone, back.mode), (Zone::Standard, Mode::Append));
+}
+
+/// A transform that says everything about versions, parameters and tables that can be said.
+fn ledger() -> Transform {
+    Transform::new()
+        .input(
+            Input::csv("entries")
+                .header()
+                .column("id", text().required())
+                .column("revision", integer())
+                .column("operation", text())
+                .column("amount", decimal(12, 2)),
+        )
+        .param(
+            param("most", integer())
+                .default("50")
+                .about("How many rows are shown."),
+        )
+        .table(
+            Table::standard("entries")
+                .sql("SELECT id, revision, amount FROM entries")
+                .key(["id"])
+                .newest_by(["revision"])
+                .delete_when("operation = 'D'")
+                .history()
+                .check(TableCheck::rows(1..))
+                .check(TableCheck::unique(["id"]))
+                .check(TableCheck::not_null("amount"))
+                .check(TableCheck::accepted("id", ["a", "b"]))
+                .check(TableCheck::range("amount", Some(0), None))
+                .check(TableCheck::fresh("received_at", "36h").warn())
+                .check(TableCheck::sum("amount", "SELECT 1", 0.01))
+                .check(TableCheck::sql("holds", "SELECT true").named("it holds")),
+        )
+}
+
+#[test]
+fn everything_about_versions_parameters_and_checks_survives_json() {
+    let declaration = ledger().declaration();
+    assert_eq!(declaration.problems(), []);
+    let json = serde_json::to_string(&declaration).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Declaration>(&json).unwrap(),
+        declaration
+    );
+}
+
+#[test]
+fn nonsense_about_versions_parameters_and_checks_is_found_with_the_fix() {
+    let transform = Transform::new()
+        .input(Input::csv("a").header().column("b", text()))
+        .param(param("top", integer()).default("many"))
+        .param(param("top", decimal(0, 0)))
+        .table(
+            Table::standard("a")
+                .sql("SELECT b FROM a")
+                .newest_by(["b"])
+                .delete_when("b = 'x'")
+                .history(),
+        )
+        .table(Table::standard("a_history").sql("SELECT b FROM a"))
+        .table(
+            Table::standard("c")
+                .sql("SELECT b FROM a")
+                .key(["b"])
+                .delete_when(" ")
+                .check(TableCheck::rows(..))
+                .check(TableCheck::rows((Bound::Included(9), Bound::Excluded(3))))
+                .check(TableCheck::unique(Vec::<String>::new()))
+                .check(TableCheck::accepted("b", Vec::<String>::new()))
+                .check(TableCheck::range::<u8>("b", None, None))
+                .check(TableCheck::fresh("b", "soon"))
+                .check(TableCheck::sum("b", " ", 0.1))
+                .check(TableCheck::sum("b", "SELECT 1", -1.0).named("sum below nothing"))
+                .check(TableCheck::sql("", " "))
+                .check(TableCheck::sql("", "SELECT true")),
+        );
+    let problems: Vec<String> = transform
+        .declaration()
+        .problems()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let expected = [
+        "newest_by: only a standard table",
+        "delete_when: only a standard table",
+        "history: only a standard table",
+        "table `standard.a_history`: it is there more than once",
+        "table `standard.c`, delete_when: it has no SQL",
+        "any number of rows passes",
+        "no number is at least 9 and at most 2",
+        "it names no columns",
+        "no value is accepted",
+        "any value passes",
+        "'soon' is no length of time",
+        "'-1' is no tolerance",
+        "check ``: it has no name",
+        "check ``: it has no SQL",
+        "check ``: it is there more than once",
+        "parameter top is integer, and 'many' is none",
+        "parameter `top`: decimal(0, 0) has a precision of 0",
+        "parameter `top`: it is there more than once",
+    ];
+    for wanted in expected {
+        assert!(
+            problems.iter().any(|problem| problem.contains(wanted)),
+            "nothing says '{wanted}': {problems:#?}"
+        );
+    }
 }

@@ -1,0 +1,381 @@
+//! One attempt at a run: its work is prepared, and then published in one go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use lake_delta::{Attempt, Prepared};
+use tokio::sync::mpsc;
+
+use crate::apply;
+use crate::audit;
+use crate::check::{Checks, ReasonCounts, input_schema};
+use crate::discover::Discovered;
+use crate::error::{Result, RunError};
+use crate::memory;
+use crate::prepare::{Arriving, Change, Planned, Preparing};
+use crate::read::InputReader;
+use crate::record::{
+    FILES, FileRecord, InputRecord, Outcome, Report, RunRecord, TableRecord, files_spec,
+    rejection_spec, to_batch,
+};
+use crate::run::{Settings, nothing_to_do};
+use crate::seal;
+use crate::shape::{self, RunColumns};
+use crate::stages::Stages;
+use crate::state::State;
+use crate::transform::Transform;
+use crate::work::{Kind, Work};
+
+/// One attempt at a run.
+pub(crate) struct Load<'a> {
+    settings: &'a Settings,
+    state: &'a State,
+    transform: &'a Transform,
+    work: Work,
+    pub(crate) attempt: Attempt,
+    columns: RunColumns,
+}
+
+type Reader = (Arc<InputReader>, mpsc::Receiver<arrow::array::RecordBatch>);
+
+/// Everything that a run would change, written and not visible.
+pub(crate) struct Ready {
+    pub(crate) found: Found,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) rejections: Vec<Prepared>,
+}
+
+impl<'a> Load<'a> {
+    pub(crate) fn new(
+        settings: &'a Settings,
+        state: &'a State,
+        transform: &'a Transform,
+        work: Work,
+    ) -> Result<Self> {
+        let session = settings.session()?;
+        state.root.register(&session.runtime_env());
+        shape::register_functions(&session, &transform.plugin);
+        shape::register_zones(&session).map_err(|e| RunError::sql("the query engine", &e))?;
+        Ok(Self {
+            settings,
+            state,
+            transform,
+            work,
+            attempt: Attempt {
+                root: state.root.clone(),
+                pipeline: state.pipeline.clone(),
+                id: uuid::Uuid::new_v4().to_string(),
+                session,
+            },
+            columns: RunColumns {
+                loaded_at: (settings.clock)().timestamp_micros(),
+                run: state.finished + 1,
+            },
+        })
+    }
+
+    /// Plans everything over empty tables, and reads nothing.
+    pub(crate) async fn plan<'p>(&self, preparing: &'p Preparing<'_>) -> Result<Vec<Planned<'p>>> {
+        let readers = self.readers(&Discovered::default())?;
+        let readers: Vec<_> = readers.into_iter().map(|(reader, _)| reader).collect();
+        self.register(&readers)?;
+        preparing.plan_all().await
+    }
+
+    /// Reads what is to be read and prepares every table.
+    pub(crate) async fn prepare(&self, stages: &mut Stages) -> Result<Ready> {
+        let readers = self.readers(&self.work.found)?;
+        let (readers, rejections): (Vec<_>, Vec<_>) = readers.into_iter().unzip();
+        self.register(&readers)?;
+        let preparing = self.preparing();
+        preparing.plan_all().await?;
+        stages.end("plan");
+
+        // Rejected rows are written while accepted ones are still being read.
+        let mut writing = Vec::new();
+        for (reader, rows) in readers.iter().zip(rejections) {
+            writing.push(self.reject(reader.name(), rows));
+        }
+        let standard = async {
+            let done = preparing.standard().await;
+            readers.iter().for_each(|reader| reader.close());
+            done
+        };
+        let (standard, rejected) = tokio::join!(standard, join_all(writing));
+        // An input that cannot be read is the cause of whatever failed behind it.
+        if let Some(error) = readers.iter().find_map(|reader| reader.take_error()) {
+            return Err(error);
+        }
+        let mut changes = standard?;
+        let mut rejections = rejected.into_iter().collect::<Result<Vec<Prepared>>>()?;
+        rejections.sort_by(|a, b| a.name().cmp(b.name()));
+        let found = Found::gather(&readers, &self.work.found)?;
+        stages.end("standard");
+
+        audit::every_row_is_somewhere(&found.inputs, &rejections)?;
+        // Files with nothing in them stay pending: they alone are no run.
+        if !found.files.is_empty() || !self.work.stale.is_empty() {
+            preparing.consumption(&mut changes).await?;
+            stages.end("consumption");
+        }
+        Ok(Ready {
+            found,
+            changes,
+            rejections,
+        })
+    }
+
+    /// Prepares the run and publishes it, or says why not.
+    pub(crate) async fn publish(self, mut stages: Stages) -> Result<Report> {
+        let Ready {
+            found,
+            changes,
+            rejections,
+        } = self.prepare(&mut stages).await?;
+        if found.files.is_empty() && self.work.stale.is_empty() {
+            let loaded = self.work.found.loaded;
+            return Ok(nothing_to_do(self.state, loaded, found.warnings));
+        }
+        if let Some(why) = audit::audit(&self.settings.pipeline.limits, &found.inputs) {
+            return Err(self.stop(&why, &rejections, found.reasons).await?);
+        }
+        let files = self.prepare_files(&found.files).await?;
+        stages.end("audit");
+
+        let record = self.record(&found, &changes, &rejections, &stages)?;
+        let mut prepared = vec![files];
+        prepared.extend(rejections);
+        prepared.extend(changes.into_iter().map(|change| change.prepared));
+        let sealed = seal::seal(self.state, &self.attempt.id, record, &prepared).await?;
+        stages.end("seal");
+        let mut record = apply::apply(&self.state.root, &sealed).await?;
+        stages.end("apply");
+        record.seconds = stages.total();
+        record.stages = stages.done;
+        record.peak_memory_bytes = memory::peak() as i64;
+        Ok(Report {
+            outcome: Outcome::Published(Box::new(record)),
+            pipeline: self.state.pipeline.clone(),
+            root: self.state.root.display(),
+            warnings: found.warnings,
+            reasons: found
+                .reasons
+                .into_iter()
+                .map(|(name, counts)| (name, counts.sorted()))
+                .collect(),
+        })
+    }
+
+    pub(crate) fn preparing(&self) -> Preparing<'_> {
+        let declaration = self.transform.plugin.declaration();
+        Preparing {
+            state: self.state,
+            attempt: &self.attempt,
+            tables: &declaration.tables,
+            inputs: declaration
+                .inputs
+                .iter()
+                .map(|input| input.name.clone())
+                .collect(),
+            columns: self.columns,
+            stale: &self.work.stale,
+        }
+    }
+
+    fn readers(&self, found: &Discovered) -> Result<Vec<Reader>> {
+        let declaration = self.transform.plugin.declaration();
+        let readers = declaration.inputs.iter().map(|input| {
+            let schema = input_schema(input);
+            let checks = Checks::new(&self.attempt.session, input, &schema)?;
+            let files = found.pending.get(&input.name).cloned().unwrap_or_default();
+            let origin = (self.columns.run, self.transform.record.version.clone());
+            Ok(InputReader::new(input, checks, schema, files, origin))
+        });
+        readers.collect()
+    }
+
+    fn register(&self, readers: &[Arc<InputReader>]) -> Result<()> {
+        for reader in readers {
+            let table = Arc::new(reader.table(self.settings.threads)?);
+            let registered = self.attempt.session.register_table(reader.name(), table);
+            registered.map_err(|e| RunError::sql(reader.name(), &e))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the rejected rows of one input. A row that is rejected again,
+    /// because its file is loaded again, is the same row; rows of new files
+    /// cannot be there yet.
+    async fn reject(
+        &self,
+        input: &str,
+        rows: mpsc::Receiver<arrow::array::RecordBatch>,
+    ) -> Result<Prepared> {
+        let spec = rejection_spec(input);
+        let base = self.state.table(&spec.name).await?;
+        let plan = Arriving::plan(&self.attempt.session, &spec, rows).await?;
+        if !self.work.found.again.contains(input) {
+            return Ok(self.attempt.append(&spec, base, plan).await?);
+        }
+        let (key, newest_by) = (["row_id".to_owned()], ["received_at".to_owned()]);
+        Ok(self
+            .attempt
+            .merge_newest(&spec, base, plan, &key, &newest_by)
+            .await?)
+    }
+
+    async fn prepare_files(&self, files: &[FileRecord]) -> Result<Prepared> {
+        let spec = files_spec();
+        let batch = to_batch(&spec.schema, files)?;
+        let failed = |e| RunError::sql(FILES, &e);
+        let rows = self.attempt.session.read_batch(batch).map_err(failed)?;
+        let plan = rows.create_physical_plan().await.map_err(failed)?;
+        let base = self.state.table(FILES).await?;
+        Ok(self.attempt.append(&spec, base, plan).await?)
+    }
+
+    async fn stop(
+        &self,
+        why: &str,
+        rejections: &[Prepared],
+        reasons: BTreeMap<String, ReasonCounts>,
+    ) -> Result<RunError> {
+        let mut counts = ReasonCounts::default();
+        reasons.into_values().for_each(|more| counts.add(more));
+        let counts = counts.sorted();
+        let place =
+            audit::keep_stopped(self.state, &self.attempt.id, why, rejections, &counts).await?;
+        let top: Vec<String> = counts
+            .iter()
+            .take(3)
+            .map(|count| format!("{} × {}", count.rows, count.label()))
+            .collect();
+        Ok(RunError::Stopped {
+            message: format!(
+                "{why} (mostly {}); nothing was published; the rejected rows are in {place}",
+                top.join(", ")
+            ),
+        })
+    }
+
+    fn record(
+        &self,
+        found: &Found,
+        changes: &[Change],
+        rejections: &[Prepared],
+        stages: &Stages,
+    ) -> Result<RunRecord> {
+        let mut tables = Vec::new();
+        for change in changes {
+            let how = if change.prepared.is_unchanged() {
+                "unchanged"
+            } else {
+                change.how
+            };
+            let name = change.prepared.name();
+            let whole = change.how == "full" || self.work.kind == Kind::Reload;
+            tables.push(TableRecord {
+                filtered: audit::filtered(change, &found.inputs)?,
+                why: change.why.clone(),
+                logic: self
+                    .transform
+                    .logic
+                    .after(name, self.state.last.as_ref(), whole),
+                ..table_record(&change.prepared, how)
+            });
+        }
+        tables.extend(rejections.iter().map(|change| {
+            let how = if change.is_unchanged() {
+                "unchanged"
+            } else {
+                "append"
+            };
+            table_record(change, how)
+        }));
+        Ok(RunRecord {
+            run: self.columns.run,
+            kind: self.work.kind.name().to_owned(),
+            status: "done".to_owned(),
+            transform: self.transform.record.clone(),
+            started_at: stages.started.timestamp_micros(),
+            sealed_at: (self.settings.clock)().timestamp_micros(),
+            seconds: stages.total(),
+            peak_memory_bytes: memory::peak() as i64,
+            host: self.settings.host.clone(),
+            inputs: found.inputs.clone(),
+            tables,
+            stages: stages.done.clone(),
+        })
+    }
+}
+
+fn table_record(change: &Prepared, how: &str) -> TableRecord {
+    let version = if change.is_unchanged() {
+        change.next_version() - 1
+    } else {
+        change.next_version()
+    };
+    TableRecord {
+        name: change.name().to_owned(),
+        version,
+        counts: change.counts,
+        rows: change.rows(),
+        how: how.to_owned(),
+        ..TableRecord::default()
+    }
+}
+
+/// What reading has found, over all inputs.
+pub(crate) struct Found {
+    files: Vec<FileRecord>,
+    pub(crate) inputs: Vec<InputRecord>,
+    reasons: BTreeMap<String, ReasonCounts>,
+    warnings: Vec<String>,
+}
+
+impl Found {
+    /// # Errors
+    /// [`RunError::Input`] where no table has asked for all rows of an input.
+    fn gather(readers: &[Arc<InputReader>], discovered: &Discovered) -> Result<Self> {
+        let mut found = Self {
+            files: Vec::new(),
+            inputs: Vec::new(),
+            reasons: BTreeMap::new(),
+            warnings: discovered.warnings.clone(),
+        };
+        for reader in readers {
+            let complete = reader.is_complete();
+            let yielded = reader.yielded();
+            if !complete {
+                return Err(RunError::Input {
+                    place: format!("input {}", reader.name()),
+                    message:
+                        "its files were not read to their end, because no table of the transform \
+                              asked for all of its rows; select from it in a standard table"
+                            .to_owned(),
+                });
+            }
+            let sum =
+                |pick: fn(&FileRecord) -> i64| yielded.files.iter().map(pick).sum::<i64>() as u64;
+            found.inputs.push(InputRecord {
+                name: reader.name().to_owned(),
+                files: yielded.files.len() as u64,
+                bytes: sum(|file| file.size),
+                rows: sum(|file| file.rows),
+                accepted: sum(|file| file.accepted),
+                rejected: sum(|file| file.rejected),
+                warned: yielded.warned,
+            });
+            found.files.extend(yielded.files);
+            found
+                .reasons
+                .insert(reader.name().to_owned(), yielded.reasons);
+            found.warnings.extend(yielded.warnings);
+        }
+        found
+            .files
+            .sort_by(|a, b| (&a.input, &a.path).cmp(&(&b.input, &b.path)));
+        Ok(found)
+    }
+}

@@ -1,0 +1,287 @@
+//! The plan of a run: what it would do and why, without doing or writing anything.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::LogicalPlan;
+use lake_plugin::{Mode, TableDeclaration, Zone};
+use serde::Serialize;
+
+use crate::discover::Files;
+use crate::error::{Result, RunError};
+use crate::load::Load;
+use crate::logic::Built;
+use crate::prepare::{NEWEST_BY, Planned};
+use crate::record::{Seal, TransformRecord};
+use crate::refresh::{self, Refresh};
+use crate::run::{Settings, check_inputs};
+use crate::shape;
+use crate::state::State;
+use crate::transform::{self, Transform};
+use crate::work::Work;
+
+/// What a run would do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Where its tables are.
+    pub root: String,
+    /// The last run that published; 0 if there was none.
+    pub last_run: i64,
+    /// The kind of the run: `load`, `reload` or `recompute`; `None` where there is nothing to do.
+    pub kind: Option<String>,
+    /// The transform.
+    pub transform: TransformRecord,
+    /// Why it is this one.
+    pub chosen: String,
+    /// What each input has, in the order of their names.
+    pub inputs: Vec<PlannedInput>,
+    /// What would become of each table, in the order in which they are computed.
+    pub tables: Vec<PlannedTable>,
+    /// The functions that the SQL can call, as it would call them.
+    pub functions: Vec<String>,
+    /// A run that is decided and that whoever opens the pipeline next finishes first.
+    pub unfinished: Option<Unfinished>,
+    /// Notices that stop nothing.
+    pub warnings: Vec<String>,
+}
+
+/// What one input has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedInput {
+    /// The input.
+    pub name: String,
+    /// How many files would be read.
+    pub files: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// The paths of those files.
+    pub paths: Vec<String>,
+}
+
+/// What would become of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedTable {
+    /// The table, as `zone/name`.
+    pub name: String,
+    /// How rows meet those that are stored: `merge`, `append` or `replace`.
+    pub mode: Mode,
+    /// The columns that identify a row.
+    pub key: Vec<String>,
+    /// How much of it the run would compute, and why.
+    pub refresh: String,
+    /// Whether some of its rows come from another logic, which this run would not change.
+    pub outdated: Option<String>,
+    /// What must hold before it is published.
+    pub checks: Vec<String>,
+    /// The plan of its SQL, as the engine would carry it out.
+    pub sql_plan: String,
+}
+
+/// A run that is sealed and not applied to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unfinished {
+    /// The run.
+    pub run: i64,
+    /// When it was sealed, in microseconds since 1970, UTC.
+    pub sealed_at: i64,
+    /// The tables that it changes.
+    pub tables: Vec<String>,
+}
+
+/// Says what [`run`](crate::run()) would do, or [`reload`](crate::reload) where `reload` is set.
+/// Nothing is written, not even to finish a sealed run.
+///
+/// # Errors
+/// What a run would fail with before it reads.
+pub async fn plan(settings: &Settings, reload: bool) -> Result<Plan> {
+    let (state, unfinished) = State::look(&settings.root, &settings.pipeline.name).await?;
+    let transform = transform::load(settings)?;
+    check_inputs(settings, transform.plugin.declaration())?;
+    let files = if reload { Files::All } else { Files::Pending };
+    let work = Work::find(settings, &state, &transform, files).await?;
+
+    let load = Load::new(settings, &state, &transform, Work::default())?;
+    let preparing = load.preparing();
+    let planned = load.plan(&preparing).await?;
+    let plan = Planning {
+        load: &load,
+        state: &state,
+        transform: &transform,
+        work: &work,
+        schemas: schemas(&planned),
+    };
+    let mut tables = Vec::new();
+    for table in &planned {
+        tables.push(plan.table(table).await?);
+    }
+    Ok(Plan {
+        pipeline: state.pipeline.clone(),
+        root: state.root.display(),
+        last_run: state.finished,
+        kind: (!work.is_empty()).then(|| work.kind.name().to_owned()),
+        transform: transform.record.clone(),
+        chosen: transform.chosen.clone(),
+        inputs: inputs(&work),
+        tables,
+        functions: functions(&transform),
+        unfinished: unfinished.map(Unfinished::of),
+        warnings: work.found.warnings.clone(),
+    })
+}
+
+fn schemas(planned: &[Planned<'_>]) -> BTreeMap<String, SchemaRef> {
+    let of = |table: &Planned<'_>| {
+        let spec = &table.shaped.spec;
+        (spec.name.clone(), SchemaRef::clone(&spec.schema))
+    };
+    planned.iter().map(of).collect()
+}
+
+fn inputs(work: &Work) -> Vec<PlannedInput> {
+    let mut inputs: Vec<PlannedInput> = work
+        .found
+        .pending
+        .iter()
+        .map(|(name, files)| PlannedInput {
+            name: name.clone(),
+            files: files.len() as u64,
+            bytes: files.iter().map(|file| file.size).sum(),
+            paths: files.iter().map(|file| file.name()).collect(),
+        })
+        .collect();
+    inputs.sort_by(|a, b| a.name.cmp(&b.name));
+    inputs
+}
+
+fn functions(transform: &Transform) -> Vec<String> {
+    let functions = transform.plugin.declaration().functions.iter();
+    functions
+        .map(|function| {
+            let arguments: Vec<String> =
+                function.arguments.iter().map(ToString::to_string).collect();
+            format!(
+                "{}({}) → {}",
+                function.name,
+                arguments.join(", "),
+                function.returns
+            )
+        })
+        .collect()
+}
+
+impl Unfinished {
+    fn of(seal: Seal) -> Self {
+        Self {
+            run: seal.run,
+            sealed_at: seal.record.sealed_at,
+            tables: seal.tables.into_iter().map(|table| table.name).collect(),
+        }
+    }
+}
+
+struct Planning<'a> {
+    load: &'a Load<'a>,
+    state: &'a State,
+    transform: &'a Transform,
+    work: &'a Work,
+    schemas: BTreeMap<String, SchemaRef>,
+}
+
+impl Planning<'_> {
+    async fn table(&self, planned: &Planned<'_>) -> Result<PlannedTable> {
+        let table = planned.table;
+        let name = &planned.shaped.spec.name;
+        let refresh = match table.zone {
+            Zone::Standard => self.standard(table, &planned.shaped.plan),
+            Zone::Consumption => self.consumption(planned).await?,
+        };
+        let outdated = match self.transform.logic.built(name, self.state.last.as_ref()) {
+            Built::Otherwise(why)
+                if table.zone == Zone::Standard && self.work.kind != crate::work::Kind::Reload =>
+            {
+                Some(format!(
+                    "{why}; its stored rows stay as they are until `lake run --reload`"
+                ))
+            }
+            _ => None,
+        };
+        let engine = self.load.attempt.session.state();
+        let failed = |e| RunError::sql(name, &e);
+        let optimised = engine.optimize(&planned.shaped.plan).map_err(failed)?;
+        Ok(PlannedTable {
+            name: name.clone(),
+            mode: table.mode,
+            key: table.key.clone(),
+            refresh,
+            outdated,
+            checks: table
+                .checks
+                .iter()
+                .map(|check| check.name.clone())
+                .collect(),
+            sql_plan: optimised.display_indent().to_string(),
+        })
+    }
+
+    fn standard(&self, table: &TableDeclaration, plan: &LogicalPlan) -> String {
+        let input = shape::driving_input(plan).unwrap_or_default();
+        let pending = self.work.found.pending.get(&input);
+        if pending.is_none_or(Vec::is_empty) {
+            return format!("unchanged: no file of {input} is pending");
+        }
+        match (self.work.kind, table.mode) {
+            (crate::work::Kind::Reload, _) => {
+                format!("in full: all files of {input} are loaded again")
+            }
+            (_, Mode::Merge) => {
+                let mut newest_by = table.newest_by.clone();
+                newest_by.extend(NEWEST_BY.map(str::to_owned));
+                format!(
+                    "new rows of {input}; of a key, the highest {} stays",
+                    newest_by.join(", ")
+                )
+            }
+            (_, Mode::Append) => format!("new rows of {input} are added"),
+            (_, Mode::Replace) => format!("in full: new rows of {input} replace it"),
+        }
+    }
+
+    async fn consumption(&self, planned: &Planned<'_>) -> Result<String> {
+        let Planned { table, shaped } = planned;
+        if let Some(why) = self.work.stale.get(&shaped.spec.name) {
+            return Ok(format!("in full: {why}"));
+        }
+        if self.work.is_empty() {
+            return Ok("unchanged: nothing that it is computed from has changed".to_owned());
+        }
+        if self.state.last.is_none() {
+            return Ok("in full: no run has made it".to_owned());
+        }
+        let session = &self.load.attempt.session;
+        Ok(
+            match refresh::refresh(session, table, &shaped.plan, &self.schemas).await? {
+                Refresh::Whole(why) => format!("in full: {why}"),
+                Refresh::Groups(lineage) => {
+                    let groups = table.refresh_by.join(", ");
+                    let sources = shape::sources(&shaped.plan);
+                    let traced: Vec<String> = sources
+                        .iter()
+                        .map(|source| match lineage.get(source) {
+                            Some(Some(columns)) => {
+                                let source = source.replace('/', ".");
+                                format!("of {source} by {}", columns.join(", "))
+                            }
+                            _ => format!(
+                                "in full where {}",
+                                refresh::untraceable(source, &table.refresh_by)
+                            ),
+                        })
+                        .collect();
+                    format!("groups of {groups}: changes {}", traced.join("; "))
+                }
+            },
+        )
+    }
+}

@@ -1,0 +1,87 @@
+//! What there is to do: files to load, and tables that another logic built.
+
+use std::collections::BTreeMap;
+
+use lake_plugin::Zone;
+
+use crate::discover::{Discovered, Files, discover};
+use crate::error::Result;
+use crate::logic::{Built, Logic};
+use crate::run::Settings;
+use crate::shape::table_name;
+use crate::state::State;
+use crate::transform::Transform;
+
+/// The kind of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// New files are loaded.
+    #[default]
+    Load,
+    /// All files are loaded once more.
+    Reload,
+    /// No files, but tables that another logic built.
+    Recompute,
+}
+
+impl Kind {
+    /// The word for it in `_lake/runs`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Reload => "reload",
+            Self::Recompute => "recompute",
+        }
+    }
+}
+
+/// What a run has to do.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) kind: Kind,
+    pub(crate) found: Discovered,
+    /// Consumption tables that have to be computed in full whatever the files bring, and why.
+    pub(crate) stale: BTreeMap<String, String>,
+}
+
+impl Work {
+    pub(crate) async fn find(
+        settings: &Settings,
+        state: &State,
+        transform: &Transform,
+        files: Files,
+    ) -> Result<Self> {
+        let found = discover(&settings.pipeline, state, files).await?;
+        let stale = match state.last {
+            Some(_) => stale(state, transform),
+            None => BTreeMap::new(),
+        };
+        let kind = match files {
+            _ if found.is_empty() => Kind::Recompute,
+            Files::Pending => Kind::Load,
+            Files::All => Kind::Reload,
+        };
+        Ok(Self { kind, found, stale })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty() && self.stale.is_empty()
+    }
+}
+
+fn stale(state: &State, transform: &Transform) -> BTreeMap<String, String> {
+    let logic: &Logic = &transform.logic;
+    let tables = transform.plugin.declaration().tables.iter();
+    tables
+        .filter(|table| table.zone == Zone::Consumption)
+        .filter_map(|table| {
+            let name = table_name(table);
+            let why = match logic.built(&name, state.last.as_ref()) {
+                Built::Same => return None,
+                Built::Never => "no run has made it".to_owned(),
+                Built::Otherwise(why) => why,
+            };
+            Some((name, why))
+        })
+        .collect()
+}
