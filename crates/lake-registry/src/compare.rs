@@ -12,15 +12,16 @@
 //! - A new check is minor although it can reject rows that were accepted: that is what releases of
 //!   a transform are for, and the limits of a run stop one that rejects too many.
 //! - A check that is gone, or is less severe, is minor: rows come that did not come before.
+//! - Which row of a key stays (`newest_by`), whether rows delete others (`delete_when`), and the
+//!   default of a parameter are minor: tables look as before, and hold other rows.
 //! - The text of SQL, and everything about functions, is a patch: only the transform's own SQL
 //!   calls them, and what it yields shows in the columns.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use lake_plugin::{
     CheckDeclaration, ColumnDeclaration, FunctionDeclaration, InputDeclaration, InputFormat,
-    TableDeclaration,
+    ParameterDeclaration, Severity, TableCheckDeclaration, TableDeclaration,
 };
 use serde::Serialize;
 
@@ -72,6 +73,7 @@ pub fn compare(old: &Interface, new: &Interface) -> Vec<Change> {
     let mut changes = Changes::default();
     changes.inputs(old, new);
     changes.tables(old, new);
+    changes.parameters(old, new);
     changes.functions(old, new);
     let mut changes = changes.0;
     changes.sort_by_key(|change| std::cmp::Reverse(change.level));
@@ -108,12 +110,47 @@ fn pair<'a, T, N: PartialEq>(
 }
 
 /// Whether what both lists have comes in another order.
-fn is_reordered<'a, T>(old: &'a [T], new: &'a [T], name: impl Fn(&'a T) -> &'a str) -> bool {
+fn is_reordered<'a, T>(old: &'a [T], new: &'a [T], name: impl Fn(&'a T) -> &'a String) -> bool {
     let names = |list: &'a [T]| list.iter().map(&name).collect::<Vec<_>>();
     let (old, new) = (names(old), names(new));
     let kept = old.iter().filter(|name| new.contains(name));
     let found = new.iter().filter(|name| old.contains(name));
     kept.ne(found)
+}
+
+/// A check of an input or of a table.
+trait Check {
+    fn name(&self) -> &str;
+    fn severity(&self) -> Severity;
+    fn asks_the_same(&self, other: &Self) -> bool;
+}
+
+impl Check for CheckDeclaration {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    fn asks_the_same(&self, other: &Self) -> bool {
+        self.sql == other.sql
+    }
+}
+
+impl Check for TableCheckDeclaration {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    fn asks_the_same(&self, other: &Self) -> bool {
+        self.rule == other.rule
+    }
 }
 
 #[derive(Default)]
@@ -160,9 +197,7 @@ impl Changes {
             let level = if by_place { Level::Major } else { Level::Patch };
             self.add(level, &thing, "has its columns in another order");
         }
-        for side in pair(&old.checks, &new.checks, |check| &check.name) {
-            self.check(&thing, &side);
-        }
+        self.checks(&thing, &old.checks, &new.checks);
     }
 
     fn input_column(&mut self, input: &str, side: &Side<'_, ColumnDeclaration>) {
@@ -197,19 +232,63 @@ impl Changes {
         }
     }
 
-    fn check(&mut self, of: &str, side: &Side<'_, CheckDeclaration>) {
-        let thing = |check: &CheckDeclaration| format!("{of}: check \"{}\"", check.name);
-        match side {
-            Side::Removed(check) => self.add(Level::Minor, thing(check), "is removed"),
-            Side::Added(check) => self.add(Level::Minor, thing(check), "is new"),
-            Side::Both(old, new) => {
-                if old.severity != new.severity {
-                    self.add(Level::Minor, thing(old), "has another severity");
-                }
-                if old.sql != new.sql {
-                    self.add(Level::Patch, thing(old), "has another condition");
+    fn checks<C: Check>(&mut self, of: &str, old: &[C], new: &[C]) {
+        let thing = |check: &C| format!("{of}: check \"{}\"", check.name());
+        for side in pair(old, new, Check::name) {
+            match side {
+                Side::Removed(check) => self.add(Level::Minor, thing(check), "is removed"),
+                Side::Added(check) => self.add(Level::Minor, thing(check), "is new"),
+                Side::Both(old, new) => {
+                    if old.severity() != new.severity() {
+                        self.add(Level::Minor, thing(old), "has another severity");
+                    }
+                    if !old.asks_the_same(new) {
+                        self.add(Level::Patch, thing(old), "has another condition");
+                    }
                 }
             }
+        }
+    }
+
+    fn parameters(&mut self, old: &Interface, new: &Interface) {
+        let (old, new) = (&old.declaration.parameters, &new.declaration.parameters);
+        for side in pair(old, new, |parameter| &parameter.name) {
+            let (Side::Removed(named) | Side::Added(named) | Side::Both(named, _)) = side;
+            let thing = format!("parameter {}", named.name);
+            match side {
+                Side::Removed(_) => {
+                    let what = "is removed; pipelines that set it are refused";
+                    self.add(Level::Major, thing, what);
+                }
+                Side::Added(new) if new.default.is_none() => {
+                    let what = "is new and has no default; pipelines have to set it";
+                    self.add(Level::Major, thing, what);
+                }
+                Side::Added(_) => self.add(Level::Minor, thing, "is new"),
+                Side::Both(old, new) => self.parameter(&thing, old, new),
+            }
+        }
+    }
+
+    fn parameter(&mut self, thing: &str, old: &ParameterDeclaration, new: &ParameterDeclaration) {
+        if old.parameter_type != new.parameter_type {
+            let what = format!("was {} and is {}", old.parameter_type, new.parameter_type);
+            self.add(Level::Major, thing, what);
+        }
+        match (&old.default, &new.default) {
+            (Some(_), None) => {
+                let what = "has no default any more; pipelines have to set it";
+                self.add(Level::Major, thing, what);
+            }
+            (None, Some(_)) => self.add(Level::Minor, thing, "has a default now"),
+            (Some(old), Some(new)) if old != new => {
+                self.add(
+                    Level::Minor,
+                    thing,
+                    format!("had default {old} and has {new}"),
+                );
+            }
+            _ => {}
         }
     }
 
@@ -220,11 +299,12 @@ impl Changes {
             match side {
                 Side::Removed(table) => self.add(Level::Major, name(table), "is removed"),
                 Side::Added(table) => self.add(Level::Minor, name(table), "is new"),
-                Side::Both(before, after) => {
-                    let thing = name(before);
-                    self.table(&thing, before, after);
-                    self.columns(&thing, &old.tables, &new.tables);
-                }
+                Side::Both(old, new) => self.table(&name(old), old, new),
+            }
+        }
+        for (table, old) in &old.tables {
+            if let Some(new) = new.tables.get(table) {
+                self.columns(table, old, new);
             }
         }
     }
@@ -246,20 +326,31 @@ impl Changes {
         if old.refresh_by != new.refresh_by {
             self.add(Level::Patch, thing, "is refreshed by other columns");
         }
+        if old.newest_by != new.newest_by {
+            let what = "decides by other columns which row of a key stays";
+            self.add(Level::Minor, thing, what);
+        }
+        match (&old.delete_when, &new.delete_when) {
+            (None, Some(_)) => self.add(Level::Minor, thing, "deletes rows now"),
+            (Some(_), None) => self.add(Level::Minor, thing, "does not delete rows any more"),
+            (old, new) if old != new => {
+                self.add(Level::Patch, thing, "deletes rows on another condition");
+            }
+            _ => {}
+        }
+        let history = format!("{}/{}", old.zone, old.history_name());
+        match (old.history, new.history) {
+            (true, false) => self.add(Level::Major, history, "is removed"),
+            (false, true) => self.add(Level::Minor, history, "is new"),
+            _ => {}
+        }
         if old.sql != new.sql {
             self.add(Level::Patch, thing, "has another query");
         }
+        self.checks(thing, &old.checks, &new.checks);
     }
 
-    fn columns(
-        &mut self,
-        table: &str,
-        old: &BTreeMap<String, Vec<TableColumn>>,
-        new: &BTreeMap<String, Vec<TableColumn>>,
-    ) {
-        let (Some(old), Some(new)) = (old.get(table), new.get(table)) else {
-            return;
-        };
+    fn columns(&mut self, table: &str, old: &[TableColumn], new: &[TableColumn]) {
         for side in pair(old, new, |column| &column.name) {
             let thing = |column: &TableColumn| format!("{table}.{}", column.name);
             match side {
