@@ -9,7 +9,7 @@ use lake_tests::workspace;
 use serde_json::Value;
 
 /// Which crates of this repository a crate may use: the arrows of the map.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     (
         "lake",
         &[
@@ -18,15 +18,23 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "lake-delta",
             "lake-reader",
             "lake-plugin",
+            "lake-registry",
         ],
     ),
     (
         "lake-run",
-        &["lake-pipeline", "lake-delta", "lake-reader", "lake-plugin"],
+        &[
+            "lake-pipeline",
+            "lake-delta",
+            "lake-reader",
+            "lake-registry",
+            "lake-plugin",
+        ],
     ),
     ("lake-pipeline", &[]),
     ("lake-delta", &[]),
     ("lake-reader", &[]),
+    ("lake-registry", &["lake-plugin"]),
     ("lake-plugin", &[]),
     ("lake-testing", &[]),
     ("utility", &["lake-plugin"]),
@@ -34,10 +42,11 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 
 /// Libraries that only these crates may name, because the others are to work without them.
-const FENCED: [(&str, &[&str]); 4] = [
+const FENCED: [(&str, &[&str]); 5] = [
     ("deltalake", &["lake-delta"]),
     ("datafusion", &["lake-delta", "lake-run"]),
     ("libloading", &["lake-plugin"]),
+    ("ed25519-dalek", &["lake-registry"]),
     ("clap", &["lake"]),
 ];
 
