@@ -20,6 +20,7 @@
 
 mod apply;
 mod audit;
+mod build;
 mod check;
 mod discover;
 mod error;
@@ -43,6 +44,7 @@ mod state;
 mod transform;
 mod work;
 
+pub use build::{Profile, build};
 pub use error::{Result, RunError};
 pub use lake_delta::Root;
 pub use lake_plugin::Declaration;
@@ -53,4 +55,4 @@ pub use record::{
     StageRecord, TableRecord, TransformRecord,
 };
 pub use run::{Settings, Validated, reload, run, validate};
-pub use transform::Profile;
+pub use transform::{Releases, Update, lock_path, registry, trusted_keys, update};

@@ -97,7 +97,7 @@ pub struct Unfinished {
 /// What a run would fail with before it reads.
 pub async fn plan(settings: &Settings, reload: bool) -> Result<Plan> {
     let (state, unfinished) = State::look(&settings.root, &settings.pipeline.name).await?;
-    let transform = transform::load(settings)?;
+    let transform = transform::load(settings).await?;
     check_inputs(settings, transform.plugin.declaration())?;
     let files = if reload { Files::All } else { Files::Pending };
     let work = Work::find(settings, &state, &transform, files).await?;

@@ -12,6 +12,7 @@ use lake_delta::Root;
 use lake_pipeline::Pipeline;
 use lake_plugin::Declaration;
 
+use crate::build::Profile;
 use crate::discover::Files;
 use crate::error::{Result, RunError};
 use crate::load::Load;
@@ -20,7 +21,7 @@ use crate::prepare::Planned;
 use crate::record::{Outcome, Report};
 use crate::stages::Stages;
 use crate::state::State;
-use crate::transform::{self, Profile};
+use crate::transform::{self, Releases};
 use crate::work::Work;
 
 /// What a command needs to know besides the pipeline file.
@@ -36,6 +37,8 @@ pub struct Settings {
     pub cache: PathBuf,
     /// How transforms are built.
     pub profile: Profile,
+    /// Which release of the transform to take, beside what the pipeline file says.
+    pub releases: Releases,
     /// What time it is.
     pub clock: fn() -> DateTime<Utc>,
     /// The name of this host, for the record.
@@ -107,7 +110,7 @@ pub async fn reload(settings: &Settings) -> Result<Report> {
 async fn perform(settings: &Settings, files: Files) -> Result<Report> {
     let mut stages = Stages::new(settings.clock);
     let state = State::open(&settings.root, &settings.pipeline.name).await?;
-    let transform = transform::load(settings)?;
+    let transform = transform::load(settings).await?;
     check_inputs(settings, transform.plugin.declaration())?;
     stages.end("open");
 
@@ -145,7 +148,7 @@ pub struct Validated {
 /// # Errors
 /// What a run would fail with before it reads.
 pub async fn validate(settings: &Settings) -> Result<Validated> {
-    let transform = transform::load(settings)?;
+    let transform = transform::load(settings).await?;
     check_inputs(settings, transform.plugin.declaration())?;
     let state = State::blank(&settings.root, &settings.pipeline.name);
     let load = Load::new(settings, &state, &transform, Work::default())?;

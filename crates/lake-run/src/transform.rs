@@ -1,35 +1,36 @@
-//! Finding a transform: built from its crate, and loaded from a copy that is
-//! named by its content.
+//! Finding a transform: built from its crate, or a release out of a registry.
 //!
-//! A library that is loaded must not change under the process, and cargo
-//! writes over its own output; so the copy is what is loaded. What it was
-//! built from is noted beside it: while no source has changed, cargo is not
-//! even asked.
+//! A crate at a path wins while developing. A release is loaded only where a trusted key has
+//! signed it, from a private copy of exactly the bytes that were signed.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::SystemTime;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use lake_delta::Root;
 use lake_pipeline::TransformRef;
 use lake_plugin::Plugin;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use lake_registry::{
+    Candidate, Choice, Lock, LockEntry, Question, Registry, TrustedKeys, Verified, cached_copy,
+    choose, private_copy,
+};
+use semver::Version;
 
+use crate::build::build;
 use crate::error::{Result, RunError};
 use crate::logic::Logic;
 use crate::record::TransformRecord;
 use crate::run::Settings;
 
-/// How transforms are built: as the host was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Profile {
-    /// Cargo's `dev`.
-    Dev,
-    /// Cargo's `release`.
-    Release,
+/// Which release to take, beside what the pipeline file says.
+#[derive(Debug, Clone, Default)]
+pub struct Releases {
+    /// A transform and its version that somebody asked for: wins over lock and path.
+    pub asked: Option<(String, Version)>,
+    /// Whether the lock has to pin the release, and no path may win over it.
+    pub locked: bool,
+    /// The target triple of this host.
+    pub target: String,
 }
 
 /// A transform that is ready to run.
@@ -40,57 +41,50 @@ pub(crate) struct Transform {
     pub(crate) logic: Logic,
     /// Why it is this one, for people.
     pub(crate) chosen: String,
+    /// What somebody should know although it can be used.
+    pub(crate) warnings: Vec<String>,
 }
 
-/// Loads the transform that a pipeline names, building it first if need be.
-pub(crate) fn load(settings: &Settings) -> Result<Transform> {
+/// Loads the transform that a pipeline names.
+pub(crate) async fn load(settings: &Settings) -> Result<Transform> {
     let wanted = &settings.pipeline.transform;
-    let (cache, profile) = (&settings.cache, settings.profile);
-    let Some(path) = &wanted.path else {
-        return Err(fault(
-            wanted,
-            "no path is given, and this version of lake knows no registry; \
-             set transform.path to the directory of its crate"
-                .to_owned(),
-        ));
-    };
-    let manifest = path.join("Cargo.toml");
-    if !manifest.is_file() {
-        return Err(fault(
-            wanted,
-            format!(
-                "there is no crate at {}; mend transform.path in the pipeline file",
-                path.display()
-            ),
-        ));
+    if let Some((name, _)) = &settings.releases.asked
+        && *name != wanted.name
+    {
+        return Err(settings.wrong(format!(
+            "--transform asks for {name}, and the pipeline uses {}",
+            wanted.name
+        )));
     }
-    let build = Build {
-        wanted,
-        manifest,
-        profile,
-        directory: cache.join(build_key(path, profile)),
-    };
-    let library = match build.still_fresh() {
-        Some(library) => library,
-        None => build.run()?,
-    };
-    let digest = library
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let plugin = Plugin::load(&library).map_err(|source| RunError::Load {
-        name: wanted.name.clone(),
-        source: Box::new(source),
-    })?;
+    match &wanted.path {
+        Some(path) if settings.releases.asked.is_none() => {
+            if settings.releases.locked {
+                return Err(settings.wrong(format!(
+                    "transform.path is {}, which a locked run does not use: what is built there is \
+                     pinned by nothing; leave the path out to use a release",
+                    path.display()
+                )));
+            }
+            from_crate(settings, path)
+        }
+        _ => from_registry(settings).await,
+    }
+}
+
+fn from_crate(settings: &Settings, path: &std::path::Path) -> Result<Transform> {
+    let wanted = &settings.pipeline.transform;
+    let library = build(&wanted.name, path, &settings.cache, settings.profile)?;
+    let digest = library.file_stem().unwrap_or_default();
+    let digest = digest.to_string_lossy().into_owned();
+    let plugin = open(wanted, &library)?;
     let version = check_identity(wanted, &plugin)?;
     // The version of a crate at a path stays what it is while its code changes.
     let release = format!("{version}+{}", digest.get(..12).unwrap_or(&digest));
-    let logic = Logic::of(plugin.declaration(), &release, &BTreeMap::new());
     Ok(Transform {
-        plugin,
-        logic,
+        logic: Logic::of(plugin.declaration(), &release, &BTreeMap::new()),
         chosen: format!("built from {}, which wins over releases", path.display()),
+        warnings: Vec::new(),
+        plugin,
         record: TransformRecord {
             name: wanted.name.clone(),
             version,
@@ -99,251 +93,224 @@ pub(crate) fn load(settings: &Settings) -> Result<Transform> {
     })
 }
 
+async fn from_registry(settings: &Settings) -> Result<Transform> {
+    let wanted = &settings.pipeline.transform;
+    let (choice, release, registry) = resolve(settings, Pinned::ByLock).await?;
+    let failed = |e: lake_registry::Error| fault(&wanted.name, e.to_string());
+    let place = settings.cache.join("releases");
+    let library = match cached_copy(&place, &choice.artifact).map_err(failed)? {
+        Some(library) => library,
+        None => {
+            let bytes = registry.fetch(&release, &settings.releases.target).await;
+            private_copy(&place, &choice.artifact, &bytes.map_err(failed)?).map_err(failed)?
+        }
+    };
+    let plugin = open(wanted, &library)?;
+    let declared = plugin.declaration();
+    let says = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (name, version) = (says(&declared.name), says(&declared.version));
+    if name != wanted.name || version != choice.version.to_string() {
+        return Err(fault(
+            &wanted.name,
+            format!(
+                "the library of release {} says that it is {name} {version}; publish what was \
+                 built from that release's crate under a new version",
+                choice.version
+            ),
+        ));
+    }
+    Ok(Transform {
+        logic: Logic::of(declared, &version, &BTreeMap::new()),
+        chosen: format!("{choice} (from {})", registry.place()),
+        warnings: choice.warnings.iter().map(ToString::to_string).collect(),
+        plugin,
+        record: TransformRecord {
+            name,
+            version,
+            digest: choice.artifact.hex(),
+        },
+    })
+}
+
+/// Whether a lock decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pinned {
+    /// What the lock pins is taken.
+    ByLock,
+    /// The lock is not asked: it is about to be written anew.
+    Anew,
+}
+
+/// Chooses a release and verifies who signed it.
+pub(crate) async fn resolve(
+    settings: &Settings,
+    pinned: Pinned,
+) -> Result<(Choice, Verified, Registry)> {
+    let wanted = &settings.pipeline.transform;
+    let failed = |e: lake_registry::Error| fault(&wanted.name, e.to_string());
+    let registry = match &wanted.registry {
+        Some(place) => registry(place)?,
+        None => {
+            return Err(settings.wrong(
+                "the transform has neither a path nor a registry; set transform.registry or \
+                 LAKE_REGISTRY to where its releases are, or transform.path to its crate"
+                    .to_owned(),
+            ));
+        }
+    };
+    let trusted = trusted_keys(settings)?;
+    let lock = match pinned {
+        Pinned::ByLock => Lock::read(&lock_path(settings)).map_err(failed)?,
+        Pinned::Anew => None,
+    };
+    let entry = lock
+        .as_ref()
+        .and_then(|lock| lock.get(&settings.pipeline.name));
+    let asked = settings.releases.asked.as_ref().map(|(_, version)| version);
+    // One release is named: the others need not be read.
+    let named = asked.or(entry.map(|entry| &entry.version));
+    let releases = match named {
+        Some(version) => {
+            let found = registry.find(&wanted.name, version.clone(), &trusted).await;
+            found.map_err(failed)?.into_iter().collect()
+        }
+        None => Vec::new(),
+    };
+    let releases = match releases.is_empty() {
+        true => {
+            let listing = registry.list(Some(&wanted.name), &trusted).await;
+            listing.map_err(failed)?.releases
+        }
+        false => releases,
+    };
+    let candidates: Vec<Candidate> = releases.iter().map(Candidate::from).collect();
+    let host = Version::parse(env!("CARGO_PKG_VERSION")).map_err(|e| {
+        // A version that cargo accepts is one.
+        fault(&wanted.name, e.to_string())
+    })?;
+    let question = Question {
+        name: &wanted.name,
+        requirement: &wanted.version,
+        request: asked,
+        lock: entry,
+        locked: settings.releases.locked,
+        blocked: &BTreeSet::new(),
+        host: &host,
+        target: &settings.releases.target,
+    };
+    let choice = choose(&question, &candidates).map_err(|e| fault(&wanted.name, e.to_string()))?;
+    let release = registry
+        .open(
+            &wanted.name,
+            &choice.version,
+            Some(&choice.release),
+            &trusted,
+        )
+        .await
+        .map_err(failed)?;
+    Ok((choice, release, registry))
+}
+
+/// What the lock of a pipeline has become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// What it pinned before.
+    pub before: Option<LockEntry>,
+    /// What it pins now.
+    pub after: LockEntry,
+    /// Why it is this one, and what stood in the way of newer ones.
+    pub chosen: String,
+    /// What somebody should know although it can be used.
+    pub warnings: Vec<String>,
+}
+
+/// Chooses a release anew, whatever the lock says, and pins it there.
+///
+/// # Errors
+/// [`RunError::Transform`] where no release can be taken, or the lock cannot be read or written.
+pub async fn update(settings: &Settings) -> Result<Update> {
+    let wanted = &settings.pipeline.transform;
+    let failed = |e: lake_registry::Error| fault(&wanted.name, e.to_string());
+    let (choice, release, _) = resolve(settings, Pinned::Anew).await?;
+    let path = lock_path(settings);
+    let mut lock = Lock::read(&path).map_err(failed)?.unwrap_or_default();
+    let after = LockEntry::of(&release);
+    let before = lock.set(&settings.pipeline.name, after.clone());
+    if before.as_ref() != Some(&after) {
+        lock.write(&path).map_err(failed)?;
+    }
+    Ok(Update {
+        before,
+        after,
+        chosen: choice.to_string(),
+        warnings: choice.warnings.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// The registry at a place: a directory.
+///
+/// # Errors
+/// [`RunError::Table`] where the place is none that this version reads.
+pub fn registry(place: &str) -> Result<Registry> {
+    let root = Root::open(place)?;
+    let shown = root.display();
+    Ok(Registry::new(Arc::new(root.store()), shown))
+}
+
+/// The keys that may sign the releases of a pipeline.
+///
+/// # Errors
+/// [`RunError::Pipeline`] where none are named; [`RunError::Transform`] where the file is wrong.
+pub fn trusted_keys(settings: &Settings) -> Result<TrustedKeys> {
+    let wanted = &settings.pipeline.transform;
+    let Some(path) = &wanted.trusted_keys else {
+        return Err(settings.wrong(
+            "a release is loaded only if a trusted key has signed it, and no keys are named; set \
+             transform.trusted_keys or LAKE_TRUSTED_KEYS to a file with the public keys"
+                .to_owned(),
+        ));
+    };
+    TrustedKeys::read(path).map_err(|e| fault(&wanted.name, e.to_string()))
+}
+
+/// The lock of a pipeline: beside its file, for all pipelines there.
+#[must_use]
+pub fn lock_path(settings: &Settings) -> PathBuf {
+    settings.file.with_file_name("lake.lock")
+}
+
+fn open(wanted: &TransformRef, library: &std::path::Path) -> Result<Plugin> {
+    Plugin::load(library).map_err(|source| RunError::Load {
+        name: wanted.name.clone(),
+        source: Box::new(source),
+    })
+}
+
 /// The crate at a path has to be the transform that the pipeline asks for.
 fn check_identity(wanted: &TransformRef, plugin: &Plugin) -> Result<String> {
     let declared = plugin.declaration();
     let version = declared.version.clone().unwrap_or_default();
+    let refuse = |message: String| Err(fault(&wanted.name, message));
     if let Some(name) = &declared.name
         && *name != wanted.name
     {
-        return Err(fault(
-            wanted,
-            format!("the crate at transform.path is {name}; mend transform.name or transform.path"),
+        return refuse(format!(
+            "the crate at transform.path is {name}; mend transform.name or transform.path"
         ));
     }
-    match semver::Version::parse(&version) {
+    match Version::parse(&version) {
         Ok(found) if wanted.version.matches(&found) => Ok(version),
-        Ok(found) => Err(fault(
-            wanted,
-            format!(
-                "the crate at transform.path has version {found}, and the pipeline wants {}",
-                wanted.version
-            ),
+        Ok(found) => refuse(format!(
+            "the crate at transform.path has version {found}, and the pipeline wants {}",
+            wanted.version
         )),
-        Err(e) => Err(fault(
-            wanted,
-            format!("its version '{version}' is none: {e}"),
-        )),
+        Err(e) => refuse(format!("its version '{version}' is none: {e}")),
     }
 }
 
-fn fault(wanted: &TransformRef, message: String) -> RunError {
+pub(crate) fn fault(name: &str, message: String) -> RunError {
     RunError::Transform {
-        name: wanted.name.clone(),
+        name: name.to_owned(),
         message,
-    }
-}
-
-/// One crate, one profile: one directory of the cache.
-fn build_key(path: &Path, profile: Profile) -> String {
-    let profile = match profile {
-        Profile::Dev => "dev",
-        Profile::Release => "release",
-    };
-    let hash = blake3::hash(path.as_os_str().as_encoded_bytes());
-    format!("{}-{profile}", &hash.to_hex()[..16])
-}
-
-struct Build<'a> {
-    wanted: &'a TransformRef,
-    manifest: PathBuf,
-    profile: Profile,
-    directory: PathBuf,
-}
-
-/// What a library was built from.
-#[derive(Debug, Serialize, Deserialize)]
-struct Stamp {
-    library: PathBuf,
-    sources: Vec<Source>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Source {
-    path: PathBuf,
-    size: u64,
-    modified: Option<SystemTime>,
-}
-
-impl Source {
-    fn of(path: &Path) -> io::Result<Self> {
-        let meta = fs::metadata(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            size: meta.len(),
-            modified: meta.modified().ok(),
-        })
-    }
-}
-
-impl Build<'_> {
-    fn stamp_path(&self) -> PathBuf {
-        self.directory.join("stamp.json")
-    }
-
-    /// The library of an earlier build, if nothing it was built from has changed.
-    fn still_fresh(&self) -> Option<PathBuf> {
-        let stamp: Stamp = serde_json::from_slice(&fs::read(self.stamp_path()).ok()?).ok()?;
-        let fresh = stamp.library.is_file()
-            && stamp
-                .sources
-                .iter()
-                .all(|source| Source::of(&source.path).is_ok_and(|now| now == *source));
-        fresh.then_some(stamp.library)
-    }
-
-    fn run(&self) -> Result<PathBuf> {
-        tracing::info!(
-            transform = self.wanted.name,
-            "building the transform; the first time takes a minute"
-        );
-        let built = self.cargo()?;
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| RunError::Io { path, source }
-        };
-        fs::create_dir_all(&self.directory).map_err(failed(&self.directory))?;
-        // Sources are noted before the library is copied: a change in between
-        // makes the next start build again.
-        let sources = self.sources(&built);
-        let bytes = fs::read(&built).map_err(failed(&built))?;
-        let digest = hex::encode(Sha256::digest(&bytes));
-        let extension = built.extension().unwrap_or_default();
-        let library = self.directory.join(digest).with_extension(extension);
-        if !library.is_file() {
-            let partial = self
-                .directory
-                .join(format!("{}.partial", uuid::Uuid::new_v4()));
-            fs::write(&partial, &bytes).map_err(failed(&partial))?;
-            fs::rename(&partial, &library).map_err(failed(&library))?;
-        }
-        let stamp = Stamp {
-            library: library.clone(),
-            sources,
-        };
-        let json = serde_json::to_vec_pretty(&stamp).map_err(io::Error::from);
-        let path = self.stamp_path();
-        json.and_then(|json| fs::write(&path, json))
-            .map_err(failed(&path))?;
-        Ok(library)
-    }
-
-    /// Lets cargo build the crate; gives the path of the dynamic library.
-    fn cargo(&self) -> Result<PathBuf> {
-        let mut command = Command::new("cargo");
-        command
-            .args([
-                "build",
-                "--lib",
-                "--message-format=json-render-diagnostics",
-                "--manifest-path",
-            ])
-            .arg(&self.manifest);
-        if self.profile == Profile::Release {
-            command.arg("--release");
-        }
-        let output = command.output().map_err(|e| {
-            fault(
-                self.wanted,
-                format!("cargo cannot be run to build it ({e}); install a Rust toolchain"),
-            )
-        })?;
-        if !output.status.success() {
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            return Err(fault(
-                self.wanted,
-                format!("it does not build:\n{}", stderr.trim_end()),
-            ));
-        }
-        let artifact = String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter(|message| {
-                message["reason"] == "compiler-artifact"
-                    && message["manifest_path"].as_str().map(Path::new) == Some(&self.manifest)
-            })
-            .filter_map(|message| {
-                let files = message["filenames"].as_array()?.clone();
-                files
-                    .iter()
-                    .filter_map(|file| file.as_str())
-                    .map(PathBuf::from)
-                    .find(|file| {
-                        file.extension()
-                            .is_some_and(|e| e == std::env::consts::DLL_EXTENSION)
-                    })
-            })
-            .next_back();
-        artifact.ok_or_else(|| {
-            fault(
-                self.wanted,
-                "cargo built no dynamic library; its Cargo.toml needs \
-                 `[lib] crate-type = [\"cdylib\", \"rlib\"]`"
-                    .to_owned(),
-            )
-        })
-    }
-
-    /// All files that the library was built from: cargo lists the sources of
-    /// all local crates beside it; manifests and the lock file it does not list.
-    fn sources(&self, built: &Path) -> Vec<Source> {
-        let listed = fs::read_to_string(built.with_extension("d")).unwrap_or_default();
-        let mut paths = dep_info(&listed);
-        let mut manifests: Vec<PathBuf> = paths
-            .iter()
-            .flat_map(|path| path.ancestors().skip(1).take(4))
-            .map(|directory| directory.join("Cargo.toml"))
-            .collect();
-        manifests.extend(
-            self.manifest
-                .ancestors()
-                .skip(1)
-                .map(|d| d.join("Cargo.lock")),
-        );
-        manifests.push(self.manifest.clone());
-        manifests.sort();
-        manifests.dedup();
-        paths.extend(manifests.into_iter().filter(|path| path.is_file()));
-        paths
-            .iter()
-            .filter_map(|path| Source::of(path).ok())
-            .collect()
-    }
-}
-
-/// The dependencies in a Makefile-style `.d` file: `target: a b\ with\ spaces`.
-fn dep_info(text: &str) -> Vec<PathBuf> {
-    let Some((_, list)) = text.lines().next().and_then(|line| line.split_once(": ")) else {
-        return Vec::new();
-    };
-    let mut paths = Vec::new();
-    let mut current = String::new();
-    let mut characters = list.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' if characters.peek() == Some(&' ') => {
-                current.push(' ');
-                characters.next();
-            }
-            ' ' => paths.push(std::mem::take(&mut current)),
-            other => current.push(other),
-        }
-    }
-    paths.push(current);
-    paths
-        .into_iter()
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_with_spaces_are_one_path() {
-        let found = dep_info("/t/lib.so: /a/one.rs /a\\ b/two.rs\n\n/a/one.rs:\n");
-        assert_eq!(found, [Path::new("/a/one.rs"), Path::new("/a b/two.rs")]);
     }
 }

@@ -51,7 +51,8 @@ impl Work {
         transform: &Transform,
         files: Files,
     ) -> Result<Self> {
-        let found = discover(&settings.pipeline, state, files).await?;
+        let mut found = discover(&settings.pipeline, state, files).await?;
+        found.warnings.extend(transform.warnings.iter().cloned());
         let stale = match state.last {
             Some(_) => stale(state, transform),
             None => BTreeMap::new(),

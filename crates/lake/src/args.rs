@@ -28,6 +28,8 @@ pub(crate) enum Command {
         pipeline: Pipeline,
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        release: Release,
         /// Load all files once more, also those that are loaded, so that every row comes from the
         /// present transform; rows that they no longer yield are removed
         #[arg(long)]
@@ -42,6 +44,8 @@ pub(crate) enum Command {
         pipeline: Pipeline,
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        release: Release,
         /// Plan `run --reload`
         #[arg(long)]
         reload: bool,
@@ -58,6 +62,8 @@ pub(crate) enum Command {
         pipeline: Pipeline,
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        release: Release,
         /// How to say what was found
         #[arg(long, value_enum, default_value_t)]
         output: Format,
@@ -97,6 +103,27 @@ impl Pipeline {
             None => String::new(),
         }
     }
+}
+
+/// Which release of the transform is used.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Release {
+    /// Use this release, whatever lake.lock and transform.path say
+    #[arg(long, value_name = "NAME@VERSION", value_parser = release)]
+    pub(crate) transform: Option<(String, semver::Version)>,
+    /// Use what lake.lock pins and nothing else: no transform.path, no newer release
+    #[arg(long)]
+    pub(crate) locked: bool,
+}
+
+fn release(text: &str) -> Result<(String, semver::Version), String> {
+    let Some((name, version)) = text.split_once('@') else {
+        return Err("it has the form NAME@VERSION, as in utility@1.2.0".to_owned());
+    };
+    let version = version
+        .parse()
+        .map_err(|e| format!("'{version}' is no version: {e}"))?;
+    Ok((name.to_owned(), version))
 }
 
 /// Settings that differ between machines.

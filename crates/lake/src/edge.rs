@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use lake_pipeline::Overrides;
-use lake_run::{Profile, Root, Settings};
+use lake_run::{Profile, Releases, Root, Settings};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Format, Log};
@@ -44,6 +44,10 @@ pub(crate) fn settings(file: Option<&Path>, overrides: &Overrides) -> Result<Set
             Profile::Dev
         } else {
             Profile::Release
+        },
+        releases: Releases {
+            target: env!("LAKE_TARGET").to_owned(),
+            ..Releases::default()
         },
         clock: chrono::Utc::now,
         host: host(),

@@ -59,10 +59,11 @@ fn perform(command: Command) -> Result<String, Failure> {
         Command::Run {
             pipeline,
             common,
+            release,
             reload,
             output,
         } => {
-            let settings = settings(&pipeline, &common)?;
+            let settings = released(settings(&pipeline, &common)?, release);
             let report = edge::block_on(async {
                 match reload {
                     false => lake_run::run(&settings).await,
@@ -84,11 +85,12 @@ fn perform(command: Command) -> Result<String, Failure> {
         Command::Plan {
             pipeline,
             common,
+            release,
             reload,
             sql,
             output,
         } => {
-            let settings = settings(&pipeline, &common)?;
+            let settings = released(settings(&pipeline, &common)?, release);
             let plan = edge::block_on(lake_run::plan(&settings, reload))??;
             Ok(match output {
                 Format::Text => plan::text(&plan, sql),
@@ -98,9 +100,10 @@ fn perform(command: Command) -> Result<String, Failure> {
         Command::Validate {
             pipeline,
             common,
+            release,
             output,
         } => {
-            let settings = settings(&pipeline, &common)?;
+            let settings = released(settings(&pipeline, &common)?, release);
             let valid = edge::block_on(lake_run::validate(&settings))??;
             let declaration = &valid.declaration;
             Ok(match output {
@@ -137,6 +140,12 @@ fn perform(command: Command) -> Result<String, Failure> {
             Ok(String::from_utf8_lossy(&script).into_owned())
         }
     }
+}
+
+fn released(mut settings: lake_run::Settings, release: args::Release) -> lake_run::Settings {
+    settings.releases.asked = release.transform;
+    settings.releases.locked = release.locked;
+    settings
 }
 
 fn settings(pipeline: &Pipeline, common: &Common) -> Result<lake_run::Settings, Failure> {

@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Utc};
 use lake_pipeline::Overrides;
-use lake_run::{Outcome, Profile, Report, Result, Root, RunError, RunRecord, Settings, query, run};
+use lake_run::{
+    Outcome, Profile, Releases, Report, Result, Root, RunError, RunRecord, Settings, query, run,
+};
 use lake_testing::{Directory, FailingStore, Kind, On};
 use object_store::local::LocalFileSystem;
 use tokio::sync::OnceCell;
@@ -131,6 +133,7 @@ impl Lake {
             root: Root::with_store(url, Arc::new(store.clone())).unwrap(),
             cache: Path::new(env!("CARGO_TARGET_TMPDIR")).join("transforms"),
             profile: Profile::Dev,
+            releases: Releases::default(),
             clock: noon,
             host: "here".to_owned(),
             threads: 2,
