@@ -316,20 +316,25 @@ unsafe fn answer(
 /// Runs something that may panic; the failure says that `what` did.
 fn caught<T>(what: &str, body: impl FnOnce() -> T) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
-        let message = message_of(payload.as_ref()).to_owned();
-        // Dropping what somebody panicked with runs their code, which may panic again, outside.
-        std::mem::forget(payload);
+        let message = message_of(payload);
         Failure::new(Code::Panic, format!("{what} panicked: {message}"))
     })
 }
 
 /// What `panic!` was told, or that it was told something else than text.
-fn message_of(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(without a message)")
+fn message_of(payload: Box<dyn Any + Send>) -> String {
+    let payload = match payload.downcast::<String>() {
+        Ok(text) => return *text,
+        Err(other) => other,
+    };
+    match payload.downcast::<&'static str>() {
+        Ok(text) => (*text).to_owned(),
+        Err(strange) => {
+            // Dropping it would run the code of whoever made it, which may panic again, outside.
+            std::mem::forget(strange);
+            "(without a message)".to_owned()
+        }
+    }
 }
 
 /// Makes a crate a transform: exports `lake_plugin_v1`, and `plugin()` for tests that link it.

@@ -7,8 +7,12 @@ mod c;
 #[cfg(test)]
 mod call;
 #[cfg(test)]
+mod deadly;
+#[cfg(test)]
 mod declaration;
 #[cfg(test)]
 mod header;
+#[cfg(test)]
+mod liar;
 #[cfg(test)]
 mod loading;
