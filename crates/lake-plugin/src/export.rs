@@ -358,21 +358,22 @@ fn message_of(payload: Box<dyn Any + Send>) -> String {
 #[macro_export]
 macro_rules! export {
     ($transform:path) => {
-        static LAKE_TRANSFORM: $crate::Exported = $crate::Exported::new(
-            ::core::env!("CARGO_PKG_NAME"),
-            ::core::env!("CARGO_PKG_VERSION"),
-            $transform,
-        );
-
         /// This transform, for a test that links it instead of loading it: the same functions
         /// are called in the same way.
         pub fn plugin() -> $crate::Entry {
+            // Typed here, so that the compiler speaks of the author's function, not of ours.
+            const LAKE_BUILD: fn() -> $crate::Transform = $transform;
+            static LAKE_TRANSFORM: $crate::Exported = $crate::Exported::new(
+                ::core::env!("CARGO_PKG_NAME"),
+                ::core::env!("CARGO_PKG_VERSION"),
+                LAKE_BUILD,
+            );
             LAKE_TRANSFORM.entry()
         }
 
         #[unsafe(no_mangle)]
         extern "C" fn lake_plugin_v1() -> *const $crate::abi::LakePlugin {
-            LAKE_TRANSFORM.entry().as_ptr()
+            plugin().as_ptr()
         }
     };
 }

@@ -11,8 +11,12 @@ mod deadly;
 #[cfg(test)]
 mod declaration;
 #[cfg(test)]
+mod export;
+#[cfg(test)]
 mod header;
 #[cfg(test)]
 mod liar;
 #[cfg(test)]
 mod loading;
+#[cfg(test)]
+mod old_arrow;
