@@ -356,20 +356,25 @@ unsafe fn answer(
 /// Runs something that may panic; the failure says that `what` did.
 fn caught<T>(what: &str, body: impl FnOnce() -> T) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
-        let message = message_of(payload.as_ref()).to_owned();
-        // Dropping what somebody panicked with runs their code, which may panic again, outside.
-        std::mem::forget(payload);
+        let message = message_of(payload);
         Failure::new(Code::Panic, format!("{what} panicked: {message}"))
     })
 }
 
 /// What `panic!` was told, or that it was told something else than text.
-fn message_of(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(without a message)")
+fn message_of(payload: Box<dyn Any + Send>) -> String {
+    let payload = match payload.downcast::<String>() {
+        Ok(text) => return *text,
+        Err(other) => other,
+    };
+    match payload.downcast::<&'static str>() {
+        Ok(text) => (*text).to_owned(),
+        Err(strange) => {
+            // Dropping it would run the code of whoever made it, which may panic again, outside.
+            std::mem::forget(strange);
+            "(without a message)".to_owned()
+        }
+    }
 }
 
 /// Makes a crate a transform: exports `lake_plugin_v1`, and `plugin()` for tests that link it.
@@ -393,21 +398,22 @@ fn message_of(payload: &(dyn Any + Send)) -> &str {
 #[macro_export]
 macro_rules! export {
     ($transform:path) => {
-        static LAKE_TRANSFORM: $crate::Exported = $crate::Exported::new(
-            ::core::env!("CARGO_PKG_NAME"),
-            ::core::env!("CARGO_PKG_VERSION"),
-            $transform,
-        );
-
         /// This transform, for a test that links it instead of loading it: the same functions
         /// are called in the same way.
         pub fn plugin() -> $crate::Entry {
+            // Typed here, so that the compiler speaks of the author's function, not of ours.
+            const LAKE_BUILD: fn() -> $crate::Transform = $transform;
+            static LAKE_TRANSFORM: $crate::Exported = $crate::Exported::new(
+                ::core::env!("CARGO_PKG_NAME"),
+                ::core::env!("CARGO_PKG_VERSION"),
+                LAKE_BUILD,
+            );
             LAKE_TRANSFORM.entry()
         }
 
         #[unsafe(no_mangle)]
         extern "C" fn lake_plugin_v1() -> *const $crate::abi::LakePlugin {
-            LAKE_TRANSFORM.entry().as_ptr()
+            plugin().as_ptr()
         }
     };
 }

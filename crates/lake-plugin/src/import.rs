@@ -13,7 +13,7 @@
 use std::ffi::{CStr, c_void};
 
 use arrow::array::{Array, ArrayData, ArrayRef, AsArray, make_array, new_empty_array};
-use arrow::datatypes::{DataType, Decimal128Type};
+use arrow::datatypes::{DataType, Decimal128Type, Fields};
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi_and_data_type};
 
 /// How far the other side is believed, once the structure of its array is right.
@@ -78,6 +78,9 @@ pub(crate) unsafe fn array(
     }
     Ok(array)
 }
+
+/// How much of a format is shown where it is not the expected one, in bytes.
+const MOST_SHOWN: usize = 64;
 
 /// Whether every exact number has as many digits as its type allows; no other check looks there.
 fn check_digits(array: &dyn Array) -> Result<(), String> {
@@ -145,13 +148,20 @@ pub(crate) unsafe fn check_schema(
         } else {
             " (dictionary-encoded)"
         };
+        let start = &format[..format.len().min(MOST_SHOWN)];
+        let more = if start.len() < format.len() {
+            "…"
+        } else {
+            ""
+        };
         return Err(format!(
-            "it is of Arrow format `{}`{encoded}, and {expected} is `{wanted}`",
-            String::from_utf8_lossy(format)
+            "it is of Arrow format `{}{more}`{encoded}, and {expected} is `{wanted}`",
+            String::from_utf8_lossy(start)
         ));
     }
-    let DataType::Struct(fields) = expected else {
-        return Ok(());
+    let fields = match expected {
+        DataType::Struct(fields) => fields,
+        _ => &Fields::empty(),
     };
     // SAFETY: passed on from the caller.
     let children = unsafe { children_of(schema.children, schema.n_children, fields.len()) }?;
@@ -221,6 +231,15 @@ unsafe fn check_array(
 /// No array is longer: the widest value has 16 bytes, and memory ends at `isize::MAX`.
 const MOST_VALUES: usize = isize::MAX as usize / 16 - 1;
 
+/// How many buffers an array has.
+fn buffers_of(expected: &DataType) -> usize {
+    match expected {
+        DataType::Struct(_) => 1,
+        DataType::Utf8 => 3,
+        _ => 2,
+    }
+}
+
 /// # Safety
 /// As for [`array`].
 unsafe fn check_buffers(
@@ -229,12 +248,8 @@ unsafe fn check_buffers(
     length: usize,
     end: usize,
 ) -> Result<(), String> {
-    let wanted = match expected {
-        DataType::Struct(_) => 1,
-        DataType::Utf8 => 3,
-        _ => 2,
-    };
-    if array.n_buffers != wanted {
+    let wanted = buffers_of(expected);
+    if usize::try_from(array.n_buffers) != Ok(wanted) {
         return Err(format!(
             "it has {} buffers, and {expected} has {wanted}",
             array.n_buffers
@@ -298,4 +313,45 @@ unsafe fn children_of<'a, T>(
         return Err("one of its children is null".to_owned());
     }
     Ok(children)
+}
+
+/// Whether a result points into a column that was moved into the call, and that the callee has
+/// neither taken nor released: then both would be released, or the result would outlive the column.
+///
+/// `left` is the batch after the call, and `columns` are those that it was made of.
+///
+/// # Safety
+/// As for [`array`]. Where `left` still has a `release`, it is as the host made it, but for the
+/// children that were taken from it.
+#[cfg(feature = "loading")]
+pub(crate) unsafe fn borrows(
+    result: &FFI_ArrowArray,
+    expected: &DataType,
+    left: &FFI_ArrowArray,
+    columns: &[ArrayRef],
+) -> bool {
+    let buffers = buffers_of(expected);
+    if left.release.is_none()
+        || result.release.is_none()
+        || result.buffers.is_null()
+        || usize::try_from(result.n_buffers) != Ok(buffers)
+    {
+        return false;
+    }
+    // SAFETY: not null, and the caller says that there are `n_buffers`.
+    let buffers = unsafe { std::slice::from_raw_parts(result.buffers, buffers) };
+    columns.iter().enumerate().any(|(place, column)| {
+        // SAFETY: the host has put a child there for each column.
+        let is_left = unsafe { (**left.children.add(place)).release.is_some() };
+        let data = column.to_data();
+        let values = data.buffers().iter();
+        is_left
+            && values
+                .chain(data.nulls().map(|nulls| nulls.buffer()))
+                .any(|owned| {
+                    buffers
+                        .iter()
+                        .any(|buffer| owned.as_ptr_range().contains(&buffer.cast::<u8>()))
+                })
+    })
 }

@@ -47,7 +47,15 @@ pub(crate) struct Table {
 pub(crate) struct Returned {
     array: FFI_ArrowArray,
     schema: FFI_ArrowSchema,
+    /// What the transform has not taken of its arguments.
+    left: FFI_ArrowArray,
 }
+
+/// The longest declaration, in bytes: a longer one is a mistake, or an attempt on our memory.
+const MOST_DECLARED: u64 = 64 << 20;
+
+/// How much of a message people are shown, in bytes.
+const MOST_SHOWN: u64 = 64 << 10;
 
 /// Loads the library at an absolute path: `dlopen` looks elsewhere for names without a slash.
 pub(crate) fn open(path: &Path) -> Result<Table, Refusal> {
@@ -103,8 +111,8 @@ impl Table {
         self.known.call_scalar.is_some()
     }
 
-    /// The declaration: bytes that should be JSON, or `None` where they are nowhere.
-    pub(crate) fn describe(&self) -> Result<Option<Vec<u8>>, Answer> {
+    /// The declaration: bytes that should be JSON, or why there are none.
+    pub(crate) fn describe(&self) -> Result<Result<Vec<u8>, String>, Answer> {
         let mut text = LakeString::empty();
         let mut error = LakeError::empty();
         // SAFETY: called with its own context and with room for its answers, as the header says.
@@ -116,9 +124,17 @@ impl Table {
                 &raw mut error,
             )
         };
-        answer(code, &error)?;
+        answer(code, &error, None)?;
+        if text.length > MOST_DECLARED {
+            return Ok(Err(format!(
+                "it claims {} bytes, and no declaration has more than {MOST_DECLARED}",
+                text.length
+            )));
+        }
         // SAFETY: a string of the header, which has not been released yet.
-        Ok(unsafe { text.bytes() }.map(<[u8]>::to_vec))
+        Ok(unsafe { text.bytes() }
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| "the text that it gives has no bytes".to_owned()))
     }
 
     /// Calls a scalar function. The arguments have been compared with its declaration.
@@ -140,6 +156,7 @@ impl Table {
         let mut returned = Returned {
             array: FFI_ArrowArray::empty(),
             schema: FFI_ArrowSchema::empty(),
+            left: FFI_ArrowArray::empty(),
         };
         let mut error = LakeError::empty();
         // SAFETY: called as the header says: with its own context, arguments that are its own
@@ -159,14 +176,30 @@ impl Table {
                 &raw mut error,
             )
         };
-        answer(code, &error)?;
+        answer(code, &error, host)?;
+        returned.left = array;
         Ok(returned)
     }
 }
 
 impl Returned {
-    /// The array, if it has `rows` good values of type `expected`.
-    pub(crate) fn take(self, expected: &DataType, rows: usize) -> Result<ArrayRef, String> {
+    /// The array, if it has `rows` good values of type `expected`. `arguments` are those of the
+    /// call.
+    pub(crate) fn take(
+        self,
+        expected: &DataType,
+        rows: usize,
+        arguments: &[ArrayRef],
+    ) -> Result<ArrayRef, String> {
+        // SAFETY: the result is as the transform filled it in, or still empty; what is left of
+        // the arguments is as we made it, but for what the transform took.
+        if unsafe { import::borrows(&self.array, expected, &self.left, arguments) } {
+            // Nobody can tell whether the result also releases what it points into: once too
+            // little is a leak, once too often would be the end of the process.
+            std::mem::forget(self.left);
+            return Err("it points into an argument that the function did not take".to_owned());
+        }
+        drop(self.left);
         // SAFETY: both are as the transform filled them in, or still empty.
         unsafe { import::array(self.array, &self.schema, expected, rows, Trust::Nothing) }
     }
@@ -189,22 +222,54 @@ fn batch(arguments: &[ArrayRef], rows: usize) -> Result<(FFI_ArrowArray, FFI_Arr
     Ok((FFI_ArrowArray::new(&batch.to_data()), schema))
 }
 
-/// What the code and the error of a call say together.
-fn answer(code: i32, error: &LakeError) -> Result<(), Answer> {
+/// What the code and the error of a call say together. Only a host that has stopped the run is
+/// told that a function stopped for that reason.
+fn answer(code: i32, error: &LakeError, host: Option<&dyn Host>) -> Result<(), Answer> {
     if code == abi::OK {
         return Ok(());
     }
     // SAFETY: a string of the header, which has not been released yet, or an empty one.
-    let message = unsafe { error.message.bytes() }.unwrap_or_default();
-    let message = if message.is_empty() {
-        format!("it failed with code {code} and does not say why")
-    } else {
-        String::from_utf8_lossy(message).into_owned()
+    let message = unsafe { shown(&error.message) };
+    let code = match Code::from_number(code) {
+        Code::Cancelled if !host.is_some_and(|host| host.is_cancelled()) => {
+            return Err(Answer {
+                code: Code::Failed,
+                message: "it says that the run was stopped, and nobody has stopped it".to_owned(),
+            });
+        }
+        known if message.is_empty() => {
+            return Err(Answer {
+                code: known,
+                message: format!("it failed with code {code} and does not say why"),
+            });
+        }
+        known => known,
     };
-    Err(Answer {
-        code: Code::from_number(code),
-        message,
-    })
+    Err(Answer { code, message })
+}
+
+/// Text of a transform that people read: its start, where it is very long, and no more than that
+/// is read. What is not UTF-8 is replaced.
+///
+/// # Safety
+/// Where `data` is not null, it points to `length` bytes that stay there until `release`.
+unsafe fn shown(text: &LakeString) -> String {
+    if isize::try_from(text.length).is_err() {
+        // Nothing is that long, so what is there is not known either.
+        return String::new();
+    }
+    let start = ManuallyDrop::new(LakeString {
+        data: text.data,
+        length: text.length.min(MOST_SHOWN),
+        ..LakeString::empty()
+    });
+    // SAFETY: not longer than what the caller promises.
+    let bytes = unsafe { start.bytes() }.unwrap_or_default();
+    let shown = String::from_utf8_lossy(bytes);
+    if bytes.is_empty() || text.length <= MOST_SHOWN {
+        return shown.into_owned();
+    }
+    format!("{shown}… ({} bytes in all)", text.length)
 }
 
 /// The callbacks through which a transform reaches `host`, while the reference lives.
@@ -247,8 +312,7 @@ unsafe fn text_of(data: *const u8, length: u64) -> String {
         ..LakeString::empty()
     });
     // SAFETY: passed on from the caller.
-    let bytes = unsafe { text.bytes() }.unwrap_or_default();
-    String::from_utf8_lossy(bytes).into_owned()
+    unsafe { shown(&text) }
 }
 
 unsafe extern "C" fn log(context: *mut c_void, level: i32, message: *const u8, length: u64) {

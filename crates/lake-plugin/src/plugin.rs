@@ -37,7 +37,8 @@ pub trait Host: Sync {
         let _ = (name, value);
     }
 
-    /// Whether the run has been stopped, so that functions need not finish.
+    /// Whether the run has been stopped, so that functions need not finish. Once it is, it stays
+    /// so: a function that stops and was not asked to has failed.
     fn is_cancelled(&self) -> bool {
         false
     }
@@ -74,11 +75,8 @@ impl Plugin {
 
     fn new(transform: PathBuf, table: load::Table) -> Result<Self, LoadError> {
         let text = match table.describe() {
-            Ok(Some(text)) => text,
-            Ok(None) => {
-                let reason = "the text that it gives has no bytes".to_owned();
-                return Err(LoadError::NotUnderstood { transform, reason });
-            }
+            Ok(Ok(text)) => text,
+            Ok(Err(reason)) => return Err(LoadError::NotUnderstood { transform, reason }),
             Err(Answer { code, message }) => {
                 return Err(LoadError::Describe {
                     transform,
@@ -181,7 +179,7 @@ impl Plugin {
                 message,
             })?;
         result
-            .take(&function.returns.to_arrow(), rows)
+            .take(&function.returns.to_arrow(), rows, arguments)
             .map_err(|reason| CallError::Returned {
                 function: named(function),
                 declared: function.returns,

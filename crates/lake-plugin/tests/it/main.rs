@@ -7,8 +7,16 @@ mod c;
 #[cfg(test)]
 mod call;
 #[cfg(test)]
+mod deadly;
+#[cfg(test)]
 mod declaration;
+#[cfg(test)]
+mod export;
 #[cfg(test)]
 mod header;
 #[cfg(test)]
+mod liar;
+#[cfg(test)]
 mod loading;
+#[cfg(test)]
+mod old_arrow;
