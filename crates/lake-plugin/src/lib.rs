@@ -119,7 +119,7 @@ pub use export::{Entry, Exported};
 pub use function::{AnyFunction, Arguments, Function, FunctionError};
 pub use partition::{Partition, PartitionBuilder, PartitionFunction, Rows};
 #[cfg(feature = "loading")]
-pub use plugin::{CallError, Host, LoadError, Plugin, Problems};
+pub use plugin::{CallError, Emitted, Host, LoadError, PartitionStream, Plugin, Problems};
 pub use problems::{Problem, SYSTEM_COLUMNS};
 
 /// Everything that a transform is written with.
