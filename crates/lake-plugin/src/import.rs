@@ -338,6 +338,16 @@ pub(crate) unsafe fn borrows(
     {
         return false;
     }
+    if let DataType::Struct(fields) = expected
+        // SAFETY: the caller says that there are `n_children`.
+        && let Ok(children) =
+            unsafe { children_of(result.children, result.n_children, fields.len()) }
+    {
+        let mut children = children.iter().zip(fields);
+        // SAFETY: passed on from the caller; `children_of` returns pointers that are not null.
+        return children
+            .any(|(child, field)| unsafe { borrows(&**child, field.data_type(), left, columns) });
+    }
     // SAFETY: not null, and the caller says that there are `n_buffers`.
     let buffers = unsafe { std::slice::from_raw_parts(result.buffers, buffers) };
     columns.iter().enumerate().any(|(place, column)| {

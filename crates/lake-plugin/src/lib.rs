@@ -122,7 +122,7 @@ pub use function::{AnyFunction, Arguments, Function, FunctionError};
 pub use parameter::{Parameter, ParameterDeclaration, param};
 pub use partition::{Partition, PartitionBuilder, PartitionFunction, Rows};
 #[cfg(feature = "loading")]
-pub use plugin::{CallError, Host, LoadError, Plugin, Problems};
+pub use plugin::{CallError, Emitted, Host, LoadError, PartitionStream, Plugin, Problems};
 pub use problems::{Problem, SYSTEM_COLUMNS};
 pub use table_check::{TableCheck, TableCheckDeclaration, TableRule};
 

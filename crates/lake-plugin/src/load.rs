@@ -10,8 +10,10 @@
     reason = "libraries are loaded, and their functions called, through the system"
 )]
 
+mod partition;
+
 use std::ffi::c_void;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, offset_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -23,6 +25,8 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use crate::abi::{self, Code, Describe, LakeError, LakeHost, LakePlugin, LakeString};
 use crate::import::{self, Trust};
 use crate::{Entry, Host, Level};
+
+pub(crate) use partition::Stream;
 
 /// Why a file is not a transform that can be called.
 pub(crate) enum Refusal {
@@ -97,11 +101,13 @@ impl Table {
         if known.version != abi::VERSION {
             return other(format!("version {}", known.version));
         }
-        if known.size < abi::size::<LakePlugin>() {
-            return other(format!("a table of {} bytes", known.size));
-        }
+        // A table of an older kit is shorter: what it does not have is null, and is missed only
+        // where its declaration needs it.
         match known.describe {
             Some(describe) => Ok(Self { known, describe }),
+            None if known.size as usize <= offset_of!(LakePlugin, describe) => {
+                other(format!("a table of {} bytes", known.size))
+            }
             None => other("no `describe`".to_owned()),
         }
     }
@@ -153,11 +159,7 @@ impl Table {
         };
         let (mut array, mut schema) = batch(arguments, rows)?;
         let callbacks = host.as_ref().map(callbacks);
-        let mut returned = Returned {
-            array: FFI_ArrowArray::empty(),
-            schema: FFI_ArrowSchema::empty(),
-            left: FFI_ArrowArray::empty(),
-        };
+        let mut returned = Returned::nothing();
         let mut error = LakeError::empty();
         // SAFETY: called as the header says: with its own context, arguments that are its own
         // from now on (what it leaves is released when our two structs are dropped), empty room
@@ -183,6 +185,15 @@ impl Table {
 }
 
 impl Returned {
+    /// Room for a result.
+    fn nothing() -> Self {
+        Self {
+            array: FFI_ArrowArray::empty(),
+            schema: FFI_ArrowSchema::empty(),
+            left: FFI_ArrowArray::empty(),
+        }
+    }
+
     /// The array, if it has `rows` good values of type `expected`. `arguments` are those of the
     /// call.
     pub(crate) fn take(
@@ -202,6 +213,19 @@ impl Returned {
         drop(self.left);
         // SAFETY: both are as the transform filled them in, or still empty.
         unsafe { import::array(self.array, &self.schema, expected, rows, Trust::Nothing) }
+    }
+
+    /// The rows, if they are a good struct of type `expected`, however many there are.
+    /// `arguments` are those of the call.
+    pub(crate) fn take_rows(
+        self,
+        expected: &DataType,
+        arguments: &[ArrayRef],
+    ) -> Result<StructArray, String> {
+        let length = self.array.length;
+        let rows = usize::try_from(length).map_err(|_| format!("it claims {length} rows"))?;
+        let rows = self.take(expected, rows, arguments)?;
+        Ok(rows.to_data().into())
     }
 }
 

@@ -1,15 +1,20 @@
 //! A transform as a host uses it: what it declares, and its functions.
 
+mod partition;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
+use arrow::buffer::NullBuffer;
 use thiserror::Error;
 
 use crate::abi::Code;
 use crate::load::{self, Answer, Refusal};
-use crate::{ColumnType, Declaration, Entry, FunctionDeclaration, Level, Problem};
+use crate::{ColumnType, Declaration, Entry, FunctionDeclaration, Level, Problem, Signature};
+
+pub use partition::{Emitted, PartitionStream};
 
 /// A transform that is ready to be called, from any thread and from several at once.
 ///
@@ -43,6 +48,9 @@ pub trait Host: Sync {
         false
     }
 }
+
+/// A host that does not listen, and never stops a run.
+impl Host for () {}
 
 impl Plugin {
     /// Loads the library at `path` and asks it what it is.
@@ -103,6 +111,13 @@ impl Plugin {
             let found = "functions in its declaration and no `call_scalar`".to_owned();
             return Err(LoadError::OtherVersion { transform, found });
         }
+        if !declaration.partition_functions.is_empty() && table.partitions().is_none() {
+            let found = "partition functions in its declaration and not all four of \
+                         `partition_open`, `partition_push`, `partition_finish` and \
+                         `partition_close`";
+            let found = found.to_owned();
+            return Err(LoadError::OtherVersion { transform, found });
+        }
         Ok(Self {
             inner: Arc::new(Inner {
                 origin: transform,
@@ -120,7 +135,9 @@ impl Plugin {
 
     /// Calls function `function`, its place in [`Declaration::functions`], for `rows` rows.
     ///
-    /// The result has `rows` values of the declared type; every value in it has been checked.
+    /// The types of `arguments` say which of its [signatures](FunctionDeclaration::signatures) is
+    /// meant. The result has `rows` values of the type declared there; every value in it has been
+    /// checked.
     ///
     /// # Errors
     /// Where the arguments are not those declared, the function fails or panics, or what it
@@ -163,12 +180,11 @@ impl Plugin {
             });
         };
         let named = |name: &FunctionDeclaration| name.name.clone();
-        if let Some(reason) = mismatch(function, arguments, rows) {
-            return Err(CallError::Arguments {
+        let signature =
+            signature_for(function, arguments, rows).map_err(|reason| CallError::Arguments {
                 function: named(function),
                 reason,
-            });
-        }
+            })?;
         let result = self
             .inner
             .table
@@ -179,39 +195,99 @@ impl Plugin {
                 message,
             })?;
         result
-            .take(&function.returns.to_arrow(), rows, arguments)
+            .take(&signature.returns.to_arrow(), rows, arguments)
+            .and_then(
+                |result| match broken_promise(&signature, arguments, &result) {
+                    Some(row) => Err(format!(
+                        "value {row} is NULL, and none of its arguments is; the function declares \
+                     that its result is required"
+                    )),
+                    None => Ok(result),
+                },
+            )
             .map_err(|reason| CallError::Returned {
                 function: named(function),
-                declared: function.returns,
+                declared: signature.returns,
                 rows,
                 reason,
             })
     }
 }
 
-/// What is wrong with the arguments of a call: the host's own mistake, found before it crosses.
-fn mismatch(function: &FunctionDeclaration, arguments: &[ArrayRef], rows: usize) -> Option<String> {
-    if arguments.len() != function.arguments.len() {
+/// The signature that arguments are meant for, or what is wrong with them: the host's own
+/// mistake, found before it crosses.
+fn signature_for(
+    function: &FunctionDeclaration,
+    arguments: &[ArrayRef],
+    rows: usize,
+) -> Result<Signature, String> {
+    let meant = function
+        .signatures()
+        .find(|signature| other_types(&signature.arguments, arguments).is_none());
+    let Some(meant) = meant else {
+        return Err(match other_types(&function.arguments, arguments) {
+            Some(reason) if function.overloads.is_empty() => reason,
+            _ => {
+                let known: Vec<_> = function.signatures().map(|one| one.to_string()).collect();
+                let given: Vec<_> = arguments
+                    .iter()
+                    .map(|array| array.data_type().to_string())
+                    .collect();
+                format!(
+                    "it takes {}, not ({})",
+                    known.join(" or "),
+                    given.join(", ")
+                )
+            }
+        });
+    };
+    other_lengths(arguments, rows).map_or(Ok(meant), Err)
+}
+
+/// How the types of arguments differ from those declared.
+fn other_types(declared: &[ColumnType], arguments: &[ArrayRef]) -> Option<String> {
+    if arguments.len() != declared.len() {
         return Some(format!(
             "it takes {} arguments, not {}",
-            function.arguments.len(),
+            declared.len(),
             arguments.len()
         ));
     }
-    let mut places = function.arguments.iter().zip(arguments).enumerate();
+    let mut places = declared.iter().zip(arguments).enumerate();
     places.find_map(|(place, (declared, given))| {
-        if *given.data_type() != declared.to_arrow() {
-            return Some(format!(
-                "argument {place} is {declared}, not {}",
-                given.data_type()
-            ));
-        }
+        (*given.data_type() != declared.to_arrow())
+            .then(|| format!("argument {place} is {declared}, not {}", given.data_type()))
+    })
+}
+
+/// How the lengths of arguments differ from the number of rows.
+fn other_lengths(arguments: &[ArrayRef], rows: usize) -> Option<String> {
+    let mut places = arguments.iter().enumerate();
+    places.find_map(|(place, given)| {
         (given.len() != rows).then(|| {
             format!(
                 "argument {place} has {} values for {rows} rows",
                 given.len()
             )
         })
+    })
+}
+
+/// The first row whose result is NULL, though it is required and none of the arguments is NULL.
+fn broken_promise(
+    signature: &Signature,
+    arguments: &[ArrayRef],
+    result: &ArrayRef,
+) -> Option<usize> {
+    let nulls = result.nulls().filter(|_| signature.required)?;
+    let allowed = arguments.iter().fold(None, |union, argument| {
+        NullBuffer::union(union.as_ref(), argument.nulls())
+    });
+    (0..result.len()).find(|row| {
+        nulls.is_null(*row)
+            && allowed
+                .as_ref()
+                .is_none_or(|allowed| allowed.is_valid(*row))
     })
 }
 
@@ -326,7 +402,17 @@ pub enum CallError {
         /// How many functions there are.
         declared: usize,
     },
-    /// The host gave other arguments than those declared.
+    /// The host opened a partition function that is not declared.
+    #[error(
+        "the transform has no partition function {place}: it declares {declared}, counted from 0"
+    )]
+    NoPartitionFunction {
+        /// The place that was asked for.
+        place: usize,
+        /// How many partition functions there are.
+        declared: usize,
+    },
+    /// The host gave other arguments, or other rows, than those declared.
     #[error("function `{function}` cannot be called like this: {reason}")]
     Arguments {
         /// The function.
@@ -358,6 +444,16 @@ pub enum CallError {
         /// What is wrong.
         reason: String,
     },
+    /// A partition function emitted something else than it declared.
+    #[error(
+        "function `{function}` emitted what it does not declare: {reason}; correct the transform"
+    )]
+    Emitted {
+        /// The function.
+        function: String,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 impl CallError {
@@ -365,10 +461,11 @@ impl CallError {
     #[must_use]
     pub fn function(&self) -> Option<&str> {
         match self {
-            Self::NoFunction { .. } => None,
+            Self::NoFunction { .. } | Self::NoPartitionFunction { .. } => None,
             Self::Arguments { function, .. }
             | Self::Failed { function, .. }
-            | Self::Returned { function, .. } => Some(function),
+            | Self::Returned { function, .. }
+            | Self::Emitted { function, .. } => Some(function),
         }
     }
 
@@ -376,9 +473,11 @@ impl CallError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::NoFunction { .. } | Self::Arguments { .. } => Code::InvalidCall,
+            Self::NoFunction { .. } | Self::NoPartitionFunction { .. } | Self::Arguments { .. } => {
+                Code::InvalidCall
+            }
             Self::Failed { code, .. } => *code,
-            Self::Returned { .. } => Code::Failed,
+            Self::Returned { .. } | Self::Emitted { .. } => Code::Failed,
         }
     }
 }

@@ -230,6 +230,16 @@ fn a_transform_of_another_version_is_refused_with_what_is_needed() {
             ["-DNO_SCALARS"],
             "functions in its declaration and no `call_scalar`",
         ),
+        (
+            ["-DNO_FINISH"],
+            "partition functions in its declaration and not all four of `partition_open`, \
+             `partition_push`, `partition_finish` and `partition_close`",
+        ),
+        (
+            ["-DSIZE=offsetof(struct LakePlugin, partition_open)"],
+            "partition functions in its declaration and not all four of `partition_open`, \
+             `partition_push`, `partition_finish` and `partition_close`",
+        ),
     ] {
         let error = c::load(TRANSFORM, &definitions).unwrap_err();
         assert!(matches!(error, LoadError::OtherVersion { .. }), "{error}");
@@ -251,13 +261,27 @@ fn a_transform_of_a_newer_kit_with_a_longer_table_is_used() {
         "static const struct LakePlugin plugin = {",
         "static const struct { struct LakePlugin known; void *from_the_future[2]; } longer = {{",
     );
-    let source = source.replace("#endif\n};", "#endif\n}, {0}};");
+    let end = "    .partition_close = partition_close,\n}";
+    let source = source.replace(end, &format!("{end}, {{0}}}}"));
     let source = source.replace("&plugin", "&longer.known").replace(
         "sizeof(struct LakePlugin)",
         "sizeof(struct LakePlugin) + 16",
     );
     let plugin = c::load(&source, &[]).unwrap();
     assert_eq!(&plugin.call(SAME, &[texts()], 3).unwrap(), &texts());
+}
+
+#[test]
+fn a_transform_of_an_older_kit_with_a_shorter_table_is_used() {
+    let before_partitions = "-DSIZE=offsetof(struct LakePlugin, partition_open)";
+    let source = TRANSFORM.replace("partition_functions", "functions_it_does_not_know");
+    let plugin = c::load(&source, &[before_partitions]).unwrap();
+    assert_eq!(&plugin.call(SAME, &[texts()], 3).unwrap(), &texts());
+    let error = plugin.partition(&(), 0, &[]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the transform has no partition function 0: it declares 0, counted from 0"
+    );
 }
 
 #[test]
