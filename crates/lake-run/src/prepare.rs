@@ -17,7 +17,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
-use lake_delta::{Attempt, Differences, Groups, Prepared, Snapshot, TableSpec};
+use lake_delta::{Attempt, Differences, Groups, Prepared, Snapshot, TableSpec, Versions};
 use lake_plugin::{Mode, TableDeclaration, Zone};
 use tokio::sync::mpsc;
 
@@ -82,12 +82,18 @@ impl Preparing<'_> {
             let plan = self.physical(&shaped.spec, shaped.plan).await?;
             let newest_by = NEWEST_BY.map(str::to_owned);
             let (prepared, how) = match table.mode {
-                Mode::Merge => (
-                    self.attempt
-                        .merge_newest(&shaped.spec, base, plan, &table.key, &newest_by)
-                        .await?,
-                    "merge",
-                ),
+                Mode::Merge => {
+                    let versions = Versions {
+                        key: table.key.clone(),
+                        newest_by: newest_by.to_vec(),
+                        tombstones: None,
+                    };
+                    let merged = self
+                        .attempt
+                        .merge_newest(&shaped.spec, base, plan, versions)
+                        .await?;
+                    (merged.table, "merge")
+                }
                 Mode::Append => (
                     self.attempt.append(&shaped.spec, base, plan).await?,
                     "append",

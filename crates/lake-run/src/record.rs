@@ -199,6 +199,7 @@ pub(crate) fn runs_spec() -> TableSpec {
         "unchanged",
         "superseded",
         "deleted",
+        "tombstones",
         "filtered",
         "rows",
     ];

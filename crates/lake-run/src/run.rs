@@ -10,7 +10,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::future::join_all;
-use lake_delta::{Attempt, Prepared, Root};
+use lake_delta::{Attempt, Prepared, Root, Versions};
 use lake_pipeline::Pipeline;
 use lake_plugin::Declaration;
 use tokio::sync::mpsc;
@@ -347,11 +347,13 @@ impl<'a> Load<'a> {
         if !again {
             return Ok(self.attempt.append(&spec, base, plan).await?);
         }
-        let (key, newest_by) = (["row_id".to_owned()], ["received_at".to_owned()]);
-        Ok(self
-            .attempt
-            .merge_newest(&spec, base, plan, &key, &newest_by)
-            .await?)
+        let versions = Versions {
+            key: vec!["row_id".to_owned()],
+            newest_by: vec!["received_at".to_owned()],
+            tombstones: None,
+        };
+        let merged = self.attempt.merge_newest(&spec, base, plan, versions);
+        Ok(merged.await?.table)
     }
 
     async fn prepare_files(&self, files: &[FileRecord]) -> Result<Prepared> {

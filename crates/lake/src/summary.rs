@@ -181,6 +181,7 @@ pub(crate) fn json(report: &Report) -> Value {
                     let mut value = Map::from_iter([
                         ("version".to_owned(), json!(table.version)),
                         ("how".to_owned(), json!(table.how)),
+                        ("tombstones".to_owned(), json!(table.counts.tombstones)),
                     ]);
                     value.extend(COLUMNS.map(|(name, pick)| (name.to_owned(), json!(pick(table)))));
                     (table.name.clone(), Value::Object(value))

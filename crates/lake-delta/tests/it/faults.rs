@@ -9,7 +9,7 @@ use lake_delta::{
 use lake_testing::{FailingStore, Fault, Kind, On};
 use object_store::local::LocalFileSystem;
 
-use crate::support::{Lake, PIPELINE, Row, plan, read, spec};
+use crate::support::{Lake, PIPELINE, Row, plan, read, spec, versions};
 
 const TABLE: &str = "standard/t";
 const LOG: &str = "standard/t/_delta_log/";
@@ -72,10 +72,9 @@ async fn try_merge(lake: &Lake, rows: &[Row]) -> Result<Prepared> {
     let attempt = lake.attempt();
     let plan = plan(&attempt.session, rows).await;
     let base = Snapshot::open(&lake.root, PIPELINE, TABLE).await?;
-    let (key, newest_by) = (["key".to_owned()], ["sequence".to_owned()]);
-    attempt
-        .merge_newest(&spec(false), base, plan, &key, &newest_by)
-        .await
+    let spec = spec(false);
+    let merged = attempt.merge_newest(&spec, base, plan, versions());
+    Ok(merged.await?.table)
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ mod faults;
 #[cfg(test)]
 mod merge;
 #[cfg(test)]
+mod sequences;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tables;

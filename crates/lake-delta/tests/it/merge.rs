@@ -9,7 +9,7 @@ use lake_delta::{Counts, Differences, Groups};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
-use crate::support::{Lake, Row, batch, plan, read, schema, spec};
+use crate::support::{Lake, Row, batch, plan, read, runtime, schema, spec, versions};
 
 type Model = BTreeMap<i64, (i64, String)>;
 
@@ -19,14 +19,6 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     let row = (0_i64..12, 0_i64..6)
         .prop_map(|(key, sequence)| (key, sequence, format!("{key}@{sequence}")));
     prop::collection::vec(row, 0..24)
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
 }
 
 /// What the model says a batch does to a table.
@@ -178,8 +170,8 @@ async fn a_difference_within_groups_leaves_other_groups_alone() {
         inserted: 1,
         updated: 1,
         unchanged: 1,
-        superseded: 0,
         deleted: 1,
+        ..Counts::default()
     };
     assert_eq!(prepared.counts, counts);
     let _ = lake.apply(&prepared).await;
@@ -249,11 +241,8 @@ async fn a_missing_key_value_is_refused_with_the_columns_name() {
         .create_physical_plan()
         .await
         .unwrap();
-    let key = ["key".to_owned()];
-    let error = attempt
-        .merge_newest(&spec, None, plan, &key, &["sequence".to_owned()])
-        .await
-        .unwrap_err();
+    let merged = attempt.merge_newest(&spec, None, plan, versions()).await;
+    let error = merged.unwrap_err();
     assert!(
         error
             .to_string()

@@ -8,12 +8,20 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::datasource::MemTable;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use lake_delta::{Applied, Attempt, Prepared, Root, Snapshot, Stamp, TableSpec, apply};
+use lake_delta::{Applied, Attempt, Prepared, Root, Snapshot, Stamp, TableSpec, Versions, apply};
 
 pub(crate) const PIPELINE: &str = "test";
 
 /// One row: key, sequence, value. The day follows from the key.
 pub(crate) type Row = (i64, i64, String);
+
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
 
 pub(crate) struct Lake {
     pub(crate) directory: tempfile::TempDir,
@@ -30,6 +38,15 @@ pub(crate) fn spec(partitioned: bool) -> TableSpec {
         } else {
             Vec::new()
         },
+    }
+}
+
+/// The row with the highest sequence stays, and none deletes its key.
+pub(crate) fn versions() -> Versions {
+    Versions {
+        key: vec!["key".to_owned()],
+        newest_by: vec!["sequence".to_owned()],
+        tombstones: None,
     }
 }
 
@@ -109,11 +126,8 @@ impl Lake {
         let attempt = self.attempt();
         let plan = plan(&attempt.session, rows).await;
         let base = self.open(spec).await;
-        let (key, newest_by) = (["key".to_owned()], ["sequence".to_owned()]);
-        attempt
-            .merge_newest(spec, base, plan, &key, &newest_by)
-            .await
-            .unwrap()
+        let merged = attempt.merge_newest(spec, base, plan, versions()).await;
+        merged.unwrap().table
     }
 
     pub(crate) async fn rows(&self, spec: &TableSpec) -> BTreeMap<i64, (i64, String)> {
