@@ -1,15 +1,13 @@
 //! A store that fails, and one that lies about it: a commit is there once or not at all.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use lake_delta::{
     Applied, Commit, Error, Prepared, Result, Root, Snapshot, Stamp, apply, is_storage_full,
 };
 use lake_testing::{FailingStore, Fault, Kind, On};
-use object_store::local::LocalFileSystem;
 
-use crate::support::{Lake, PIPELINE, Row, plan, read, spec, versions};
+use crate::support::{Lake, PIPELINE, Row, healthy, plan, read, spec, through, versions};
 
 const TABLE: &str = "standard/t";
 const LOG: &str = "standard/t/_delta_log/";
@@ -54,14 +52,6 @@ impl Waiting {
         assert_eq!(table.version(), version);
         assert_eq!(found.into_keys().collect::<Vec<_>>(), keys);
     }
-}
-
-fn healthy() -> FailingStore {
-    FailingStore::new(LocalFileSystem::new())
-}
-
-fn through(lake: &Lake, store: &FailingStore) -> Root {
-    Root::with_store(lake.root.url().clone(), Arc::new(store.clone())).unwrap()
 }
 
 fn row(key: i64, value: &str) -> Row {

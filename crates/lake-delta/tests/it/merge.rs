@@ -1,15 +1,12 @@
 //! MERGE against a plain model: a map from key to the newest row.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 
 use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
 use lake_delta::{Counts, Differences, Groups};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
-use crate::support::{Lake, Row, batch, plan, read, runtime, schema, spec, versions};
+use crate::support::{Lake, Row, batch, keys_in, plan, read, runtime, schema, spec, versions};
 
 type Model = BTreeMap<i64, (i64, String)>;
 
@@ -60,22 +57,6 @@ fn expect(model: &mut Model, rows: &[Row]) -> (Counts, BTreeSet<i64>) {
     (counts, replaced)
 }
 
-fn keys_in(lake: &Lake, path: &str) -> BTreeSet<i64> {
-    let path = lake.directory.path().join("standard/t").join(path);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
-    let mut keys = BTreeSet::new();
-    for batch in reader.build().unwrap() {
-        let batch = batch.unwrap();
-        let column = batch
-            .column_by_name("key")
-            .unwrap()
-            .as_primitive::<Int64Type>()
-            .clone();
-        keys.extend(column.values().iter().copied());
-    }
-    keys
-}
-
 async fn story(partitioned: bool, batches: Vec<Vec<Row>>) {
     let spec = spec(partitioned);
     let mut lake = Lake::new();
@@ -85,7 +66,7 @@ async fn story(partitioned: bool, batches: Vec<Vec<Row>>) {
         let prepared = lake.merge(&spec, &rows).await;
         assert_eq!(prepared.counts, counts, "{rows:?}");
         for path in prepared.removed_files() {
-            let keys = keys_in(&lake, path);
+            let keys = keys_in(&lake, &spec.name, path);
             assert!(
                 !keys.is_disjoint(&replaced),
                 "{path} was rewritten without need"
