@@ -28,8 +28,8 @@ mod write;
 
 pub use apply::{Applied, apply, check, checkpoint};
 pub use error::{Error, Result, is_storage_full};
-pub use prepare::{Attempt, Differences, Groups};
-pub use prepared::{Commit, Counts, Prepared, Stamp};
+pub use prepare::{Attempt, Differences, Groups, Tombstones, Versions};
+pub use prepared::{Commit, Counts, Merged, Prepared, Stamp};
 pub use root::Root;
 pub use table::{Snapshot, TableSpec};
 

@@ -19,7 +19,14 @@ pub(crate) struct KeyRule {
     /// The key's columns.
     pub(crate) key: Vec<String>,
     /// The sequence: the highest wins. Empty where a key may occur only once.
+    ///
+    /// It is compared column by column. A NULL is lower than any value and
+    /// equal to a NULL; numbers with a fraction have the total order of IEEE
+    /// 754, where a NaN is above all numbers, or below them if its sign is set.
     pub(crate) newest_by: Vec<String>,
+    /// The boolean column that says which rows delete their key. At the same
+    /// sequence the deletion wins, so that it does not matter which came first.
+    pub(crate) deleted: Option<String>,
 }
 
 /// Keeps the winning row of every key.
@@ -44,7 +51,11 @@ impl OnePerKey {
             let found = names.iter().map(|name| schema.index_of(name));
             found.collect::<std::result::Result<Vec<_>, _>>()
         };
-        let sequence = indices(&rule.newest_by).map_err(failed)?;
+        let mut sequence = indices(&rule.newest_by).map_err(failed)?;
+        if let Some(deleted) = &rule.deleted {
+            sequence.push(schema.index_of(deleted).map_err(failed)?);
+        }
+        // The converter's default order has NULL first and floats in total order.
         let fields = sequence
             .iter()
             .map(|i| SortField::new(schema.field(*i).data_type().clone()))
@@ -179,8 +190,8 @@ fn columns(batch: &RecordBatch, indices: &[usize]) -> Vec<ArrayRef> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{AsArray, Int64Array};
-    use arrow::datatypes::{DataType, Field, Int64Type};
+    use arrow::array::{AsArray, Float64Array, Int64Array};
+    use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 
     use super::*;
 
@@ -199,6 +210,7 @@ mod tests {
         let rule = KeyRule {
             key: vec!["key".into()],
             newest_by: newest_by.iter().map(|s| (*s).to_owned()).collect(),
+            deleted: None,
         };
         let mut one = OnePerKey::new("standard/t", &batch(&[]).schema(), &rule)?;
         let mut out = Vec::new();
@@ -227,6 +239,44 @@ mod tests {
         let (rows, superseded) = run(&["sequence"], batches).unwrap();
         assert_eq!(rows, [(1, 9), (2, 1), (3, 7), (4, 1), (5, 1)]);
         assert_eq!(superseded, 5);
+    }
+
+    #[test]
+    fn of_two_rows_null_is_lower_than_a_value_and_nan_is_higher_than_a_number() {
+        let order = [
+            None,
+            Some(-f64::NAN),
+            Some(f64::NEG_INFINITY),
+            Some(-0.0),
+            Some(0.0),
+            Some(f64::INFINITY),
+            Some(f64::NAN),
+        ];
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("key", DataType::Int64, true),
+            Field::new("sequence", DataType::Float64, true),
+        ]));
+        let rule = KeyRule {
+            key: vec!["key".into()],
+            newest_by: vec!["sequence".into()],
+            deleted: None,
+        };
+        for pair in order.windows(2) {
+            let (low, high) = (pair[0], pair[1]);
+            for sequence in [vec![low, high], vec![high, low], vec![high, high, low]] {
+                let keys = Int64Array::from(vec![1; sequence.len()]);
+                let sequence = Float64Array::from(sequence);
+                let columns: Vec<ArrayRef> = vec![Arc::new(keys), Arc::new(sequence)];
+                let rows = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+                let mut one = OnePerKey::new("standard/t", &schema, &rule).unwrap();
+                one.push(rows).unwrap();
+                let (winner, _) = one.finish();
+                let winner = winner.unwrap();
+                let winner = winner.column(1).as_primitive::<Float64Type>();
+                let winner = winner.iter().next().unwrap();
+                assert_eq!(winner.map(f64::to_bits), high.map(f64::to_bits));
+            }
+        }
     }
 
     #[test]

@@ -9,9 +9,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use deltalake::kernel::Add;
 
-use crate::merge::{self, Rule};
+use crate::merge::{self, Rule, Stored};
 use crate::newest::KeyRule;
-use crate::prepared::{Changed, Gone, Operation, Prepared};
+use crate::prepared::{Changed, Gone, Merged, Operation, Prepared};
 use crate::scan::{DataFile, Selection, data_files};
 use crate::write::{Target, write_plan};
 use crate::{Error, Result, Root, Snapshot, TableSpec};
@@ -59,6 +59,35 @@ impl Groups {
     }
 }
 
+/// What decides which of the rows of a key a table shows.
+#[derive(Debug, Clone)]
+pub struct Versions {
+    /// The key's columns.
+    pub key: Vec<String>,
+    /// The sequence, at least one column: the row with the higher values stays,
+    /// and rows that are equal in it are the same row.
+    ///
+    /// A NULL is lower than any value. Floating point numbers have the total
+    /// order of IEEE 754: a NaN is above all numbers, or below all of them if
+    /// its sign is set, and −0 is below 0.
+    pub newest_by: Vec<String>,
+    /// Where deletions are remembered, if rows can delete their key.
+    pub tombstones: Option<Tombstones>,
+}
+
+/// What is remembered about the deleted keys of a table: a table of its own,
+/// with the columns of the key and of the sequence.
+#[derive(Debug, Clone)]
+pub struct Tombstones {
+    /// The name of that table, such as `_lake/deleted/standard.readings`.
+    pub name: String,
+    /// That table as it is; `None` where nothing has been deleted yet.
+    pub base: Option<Snapshot>,
+    /// The boolean column of a plan that says which rows delete their key; a
+    /// NULL says no. It is a column of the plan and not of the table.
+    pub deleted: String,
+}
+
 impl Attempt {
     /// Adds all rows of `plan`.
     ///
@@ -93,8 +122,12 @@ impl Attempt {
         Ok(prepared)
     }
 
-    /// MERGE: of every key, the row with the highest `newest_by` stays,
-    /// whether it is stored or comes from `plan`.
+    /// MERGE: of every key, the row with the highest sequence stays, whether
+    /// it is stored or comes from `plan`.
+    ///
+    /// Where rows can delete, `plan` yields a boolean column beside those of
+    /// the table, and a key is live or dead by its row with the highest
+    /// sequence; at the same sequence it is dead. A key is never both.
     ///
     /// # Errors
     /// [`Error::Rows`] for NULL in a key; and of the plan, the store, the library.
@@ -103,15 +136,63 @@ impl Attempt {
         spec: &TableSpec,
         base: Option<Snapshot>,
         plan: Arc<dyn ExecutionPlan>,
-        key: &[String],
-        newest_by: &[String],
-    ) -> Result<Prepared> {
-        let rule = KeyRule {
-            key: key.to_vec(),
-            newest_by: newest_by.to_vec(),
+        versions: Versions,
+    ) -> Result<Merged> {
+        self.merge_versions(spec, base, plan, versions, &Rule::Newest)
+            .await
+    }
+
+    /// Makes the table, and its tombstones, equal to what `plan` yields once
+    /// the row with the highest sequence is chosen for every key. What `plan`
+    /// does not yield is deleted, whatever its sequence. Only what differs is
+    /// written; columns in `besides` are not compared.
+    ///
+    /// # Errors
+    /// [`Error::Rows`] for NULL in a key; and of the plan, the store, the library.
+    pub async fn reload(
+        &self,
+        spec: &TableSpec,
+        base: Option<Snapshot>,
+        plan: Arc<dyn ExecutionPlan>,
+        versions: Versions,
+        besides: &[String],
+    ) -> Result<Merged> {
+        let decide = Rule::Differences(Differences {
+            within: None,
+            besides: besides.to_vec(),
+        });
+        self.merge_versions(spec, base, plan, versions, &decide)
+            .await
+    }
+
+    async fn merge_versions(
+        &self,
+        spec: &TableSpec,
+        base: Option<Snapshot>,
+        plan: Arc<dyn ExecutionPlan>,
+        versions: Versions,
+        decide: &Rule,
+    ) -> Result<Merged> {
+        let Versions {
+            key,
+            newest_by,
+            tombstones,
+        } = versions;
+        let (dead, deleted) = match tombstones {
+            None => (None, None),
+            Some(tombstones) => {
+                let spec = spec.tombstones(&tombstones.name, &key, &newest_by)?;
+                let base = tombstones.base;
+                (Some(Stored { spec, base }), Some(tombstones.deleted))
+            }
         };
-        let decide = Rule::Newest;
-        merge::prepare(self, spec, base, plan, &rule, &decide).await
+        let rule = KeyRule {
+            key,
+            newest_by,
+            deleted,
+        };
+        let spec = spec.clone();
+        merge::prepare(self, Stored { spec, base }, dead, plan, &rule, decide).await
     }
 
     /// Makes the table, or the given groups of it, equal to what `plan`
@@ -131,9 +212,12 @@ impl Attempt {
         let rule = KeyRule {
             key: key.to_vec(),
             newest_by: Vec::new(),
+            deleted: None,
         };
         let decide = Rule::Differences(scope);
-        merge::prepare(self, spec, base, plan, &rule, &decide).await
+        let spec = spec.clone();
+        let merged = merge::prepare(self, Stored { spec, base }, None, plan, &rule, &decide).await;
+        Ok(merged?.table)
     }
 
     /// The distinct values of `columns` among the rows that `change` put into
@@ -221,7 +305,8 @@ impl Attempt {
             spec.check(base)?;
         }
         let context = self.session.task_ctx();
-        let written = write_plan(&self.target(spec)?, plan, None, &context).await?;
+        let written = write_plan(&self.target(spec)?, None, plan, None, &context).await?;
+        let written = written.live;
         let place = self.root.child(&spec.name);
         let mut prepared = Prepared::new(spec, place, &self.pipeline, base, operation);
         prepared.counts.inserted = written.rows;

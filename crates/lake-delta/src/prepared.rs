@@ -13,18 +13,36 @@ use crate::table::OWNER;
 use crate::{Error, Result, Root, Snapshot, TableSpec};
 
 /// What became of the rows that a run had for a table.
+///
+/// Every row that the run had is in exactly one of `inserted`, `updated`,
+/// `unchanged`, `superseded` and `tombstones`: [`Counts::accepted`] is their sum.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counts {
-    /// Rows whose key was new to the table, and all rows of tables without a key.
+    /// Rows whose key was new to the table or deleted before, and all rows of
+    /// tables without a key.
     pub inserted: u64,
     /// Rows that replaced an older row of their key.
     pub updated: u64,
-    /// Rows that the table had already.
+    /// Rows that the table had already, and deletions that it knew of.
     pub unchanged: u64,
     /// Rows that lost to a newer row of their key, in the table or beside them.
     pub superseded: u64,
-    /// Rows of the table that have no successor.
+    /// Keys that are deleted now: the `tombstones`, and the rows of the table
+    /// that the run neither had a row for nor a deletion.
     pub deleted: u64,
+    /// Of the deleted, those that a row of the run deletes: it won, and says
+    /// something new, whether the table had a row of its key or not.
+    // Seals that were written before there were any do not have it.
+    #[serde(default)]
+    pub tombstones: u64,
+}
+
+impl Counts {
+    /// How many rows the run had for the table.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.inserted + self.updated + self.unchanged + self.superseded + self.tombstones
+    }
 }
 
 /// The Delta operation that `DESCRIBE HISTORY` shows for a commit.
@@ -76,6 +94,16 @@ pub struct Prepared {
     /// What became of the rows.
     pub counts: Counts,
     pub(crate) changed: Changed,
+}
+
+/// The change of a keyed table, and of what is remembered about its deletions.
+#[derive(Debug)]
+pub struct Merged {
+    /// The table.
+    pub table: Prepared,
+    /// Its tombstones, which one seal has to name together with the table;
+    /// `None` where nothing of the table has ever been deleted.
+    pub tombstones: Option<Prepared>,
 }
 
 /// Where to find the rows that a change put in and took out.
@@ -240,7 +268,7 @@ impl Prepared {
                 "MERGE",
                 json!({}),
                 json!({
-                    "numSourceRows": text(counts.inserted + counts.updated + counts.unchanged + counts.superseded),
+                    "numSourceRows": text(counts.accepted()),
                     "numTargetRowsInserted": text(counts.inserted),
                     "numTargetRowsUpdated": text(counts.updated),
                     "numTargetRowsDeleted": text(counts.deleted),

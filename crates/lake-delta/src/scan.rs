@@ -53,6 +53,11 @@ pub(crate) fn data_files(adds: impl IntoIterator<Item = Add>) -> Vec<DataFile> {
     .collect()
 }
 
+/// The position of the first row of the file at `index`.
+pub(crate) fn first_position(index: usize) -> i64 {
+    (index as i64) << 32
+}
+
 pub(crate) fn split_position(position: i64) -> (usize, usize) {
     ((position >> 32) as usize, (position & 0xffff_ffff) as usize)
 }
@@ -190,7 +195,7 @@ impl PartitionStream for PositionStream {
                     Ok::<_, DataFusionError>(batches.map(move |batch| {
                         let batch = batch?;
                         let rows = batch.num_rows() as i64;
-                        let first = ((index as i64) << 32) + next;
+                        let first = first_position(index) + next;
                         let start = next as usize;
                         next += rows;
                         let mut arrays = batch.columns().to_vec();

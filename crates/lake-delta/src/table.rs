@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use delta_kernel::engine::arrow_conversion::TryIntoKernel;
 use delta_kernel::schema::StructType;
 use deltalake::kernel::Add;
@@ -32,6 +32,29 @@ impl TableSpec {
     /// The schema as the Delta protocol has it, partition columns included.
     pub(crate) fn delta_schema(&self) -> Result<StructType> {
         kernel_schema(&self.name, &self.schema)
+    }
+
+    /// The table that remembers which keys of this one are deleted, and at
+    /// which sequence.
+    pub(crate) fn tombstones(
+        &self,
+        name: &str,
+        key: &[String],
+        newest_by: &[String],
+    ) -> Result<Self> {
+        let columns = key
+            .iter()
+            .chain(newest_by.iter().filter(|column| !key.contains(column)));
+        let fields = columns
+            .map(|column| self.schema.field_with_name(column).cloned())
+            .collect::<std::result::Result<Vec<_>, _>>();
+        Ok(Self {
+            name: name.to_owned(),
+            schema: Arc::new(Schema::new(
+                fields.map_err(|e| Error::query(&self.name, e))?,
+            )),
+            partition_by: Vec::new(),
+        })
     }
 
     /// Checks that `snapshot` has exactly these columns and partitions.
@@ -239,9 +262,7 @@ fn plain(schema: &SchemaRef) -> SchemaRef {
         };
         Arc::new(field.as_ref().clone().with_data_type(data_type))
     });
-    Arc::new(arrow::datatypes::Schema::new(
-        fields.collect::<arrow::datatypes::Fields>(),
-    ))
+    Arc::new(Schema::new(fields.collect::<arrow::datatypes::Fields>()))
 }
 
 /// Directories of our own attempts may lie where a table is to be; anything

@@ -6,8 +6,10 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::{SortOptions, cast, partition};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::{
+    SortOptions, cast, filter_record_batch, not, partition, prep_null_mask_filter,
+};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::execution::TaskContext;
@@ -41,36 +43,55 @@ const ROW_GROUP_ROWS: usize = 256 * 1024;
 const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
 const STATISTICS_COLUMNS: u64 = 32;
 
-/// What writing yields.
+/// What was written into one table.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) files: Vec<Add>,
     pub(crate) rows: u64,
+}
+
+impl Written {
+    fn extend(&mut self, other: Self) {
+        self.files.extend(other.files);
+        self.rows += other.rows;
+    }
+}
+
+/// What became of the rows of a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Split {
+    /// The table's rows.
+    pub(crate) live: Written,
+    /// The rows that delete their key.
+    pub(crate) dead: Written,
     /// Rows that lost to a newer row of the same key in the same input.
     pub(crate) superseded: u64,
 }
 
 /// Writes what `plan` yields, every stream of it in a task of its own. With a
 /// key, rows are sorted by partition and key first, and one row per key stays.
+/// Rows that the key's rule says are deleted go to `tombstones`.
 pub(crate) async fn write_plan(
     target: &Target,
+    tombstones: Option<&Target>,
     plan: Arc<dyn ExecutionPlan>,
     key: Option<&KeyRule>,
     context: &Arc<TaskContext>,
-) -> Result<Written> {
+) -> Result<Split> {
     let failed = |e| Error::query(&target.spec.name, e);
     let plan = match key {
         Some(rule) => sorted(plan, &target.spec.partition_by, &rule.key).map_err(failed)?,
         None if target.spec.partition_by.is_empty() => plan,
         None => sorted(plan, &target.spec.partition_by, &[]).map_err(failed)?,
     };
-    let mut tasks: JoinSet<Result<Written>> = JoinSet::new();
+    let mut tasks: JoinSet<Result<Split>> = JoinSet::new();
     for n in 0..plan.output_partitioning().partition_count() {
         let mut stream = plan.execute(n, Arc::clone(context)).map_err(failed)?;
         let mut rule = key
             .map(|rule| OnePerKey::new(&target.spec.name, &plan.schema(), rule))
             .transpose()?;
-        let mut writer = FileWriter::new(target)?;
+        let deleted = key.and_then(|rule| rule.deleted.as_deref());
+        let mut writer = SplitWriter::new(target, tombstones.zip(deleted))?;
         let table = target.spec.name.clone();
         tasks.spawn(async move {
             while let Some(batch) = stream.next().await {
@@ -92,27 +113,29 @@ pub(crate) async fn write_plan(
                     writer.write(&last).await?;
                 }
             }
-            let (files, rows) = writer.finish().await?;
-            Ok(Written {
-                files,
-                rows,
+            let (live, dead) = writer.finish().await?;
+            Ok(Split {
+                live,
+                dead,
                 superseded,
             })
         });
     }
-    let mut all = Written::default();
+    let mut all = Split::default();
     while let Some(done) = tasks.join_next().await {
         let part = done.map_err(|e| {
             failed(datafusion::error::DataFusionError::ExecutionJoin(Box::new(
                 e,
             )))
         })??;
-        all.files.extend(part.files);
-        all.rows += part.rows;
+        all.live.extend(part.live);
+        all.dead.extend(part.dead);
         all.superseded += part.superseded;
     }
     // The order of tasks is chance; the order of files in a commit is not.
-    all.files.sort_by(|a, b| a.path.cmp(&b.path));
+    for written in [&mut all.live, &mut all.dead] {
+        written.files.sort_by(|a, b| a.path.cmp(&b.path));
+    }
     Ok(all)
 }
 
@@ -194,6 +217,64 @@ impl Target {
             ),
             spec: spec.clone(),
         })
+    }
+}
+
+/// Writes every row into the table that it belongs to.
+struct SplitWriter {
+    live: FileWriter,
+    /// The column that says which rows are deleted, and where those go.
+    dead: Option<(String, FileWriter)>,
+}
+
+impl SplitWriter {
+    fn new(target: &Target, tombstones: Option<(&Target, &str)>) -> Result<Self> {
+        let dead = tombstones.map(|(target, column)| -> Result<_> {
+            Ok((column.to_owned(), FileWriter::new(target)?))
+        });
+        Ok(Self {
+            live: FileWriter::new(target)?,
+            dead: dead.transpose()?,
+        })
+    }
+
+    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let Some((column, dead)) = &mut self.dead else {
+            return self.live.write(batch).await;
+        };
+        let table = &self.live.target.spec.name;
+        let flags = batch
+            .column_by_name(column)
+            .and_then(|flags| flags.as_boolean_opt())
+            .ok_or_else(|| Error::Rows {
+                table: table.clone(),
+                reason: format!(
+                    "its rows have no boolean column {column}, which says what is deleted"
+                ),
+            })?;
+        // Of a condition that is NULL nobody can say that it holds.
+        let deleted = if flags.null_count() > 0 {
+            prep_null_mask_filter(flags)
+        } else {
+            flags.clone()
+        };
+        if deleted.true_count() == 0 {
+            return self.live.write(batch).await;
+        }
+        let failed = |e| Error::query(table, e);
+        let gone = filter_record_batch(batch, &deleted).map_err(failed)?;
+        let stays = not(&deleted).and_then(|stays| filter_record_batch(batch, &stays));
+        let stays = stays.map_err(failed)?;
+        dead.write(&gone).await?;
+        self.live.write(&stays).await
+    }
+
+    async fn finish(self) -> Result<(Written, Written)> {
+        let dead = match self.dead {
+            Some((_, dead)) => dead.finish().await?,
+            None => Written::default(),
+        };
+        Ok((self.live.finish().await?, dead))
     }
 }
 
@@ -287,9 +368,12 @@ impl FileWriter {
     }
 
     /// The files, and how many rows they have together.
-    pub(crate) async fn finish(mut self) -> Result<(Vec<Add>, u64)> {
+    pub(crate) async fn finish(mut self) -> Result<Written> {
         self.close().await?;
-        Ok((self.files, self.rows))
+        Ok(Written {
+            files: self.files,
+            rows: self.rows,
+        })
     }
 }
 

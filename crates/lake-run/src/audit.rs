@@ -43,10 +43,7 @@ pub(crate) fn every_row_is_somewhere(
     for input in inputs {
         let table = format!("rejection/{}", input.name);
         let written = rejections.iter().find(|change| change.name() == table);
-        let written = written.map_or(0, |change| {
-            let counts = change.counts;
-            counts.inserted + counts.updated + counts.unchanged + counts.superseded
-        });
+        let written = written.map_or(0, |change| change.counts.accepted());
         if input.rejected != written || input.accepted + input.rejected != input.rows {
             return Err(RunError::State {
                 path: table,
@@ -74,8 +71,7 @@ pub(crate) fn filtered(change: &Change, inputs: &[InputRecord]) -> Result<u64> {
         .iter()
         .find(|i| i.name == *input)
         .map_or(0, |i| i.accepted);
-    let counts = change.prepared.counts;
-    let known = counts.inserted + counts.updated + counts.unchanged + counts.superseded;
+    let known = change.prepared.counts.accepted();
     accepted.checked_sub(known).ok_or_else(|| RunError::State {
         path: change.prepared.name().to_owned(),
         message: format!("{known} rows were computed from {accepted} accepted rows of {input}"),

@@ -40,6 +40,7 @@ mod run;
 mod seal;
 mod shape;
 mod stages;
+mod standard;
 mod state;
 mod transform;
 mod work;

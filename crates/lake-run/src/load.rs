@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use lake_delta::{Attempt, Prepared};
+use lake_delta::{Attempt, Prepared, Versions};
 use tokio::sync::mpsc;
 
 use crate::apply;
@@ -14,7 +14,7 @@ use crate::discover::Discovered;
 use crate::error::{Result, RunError};
 use crate::functions::{self, StopOnDrop};
 use crate::memory;
-use crate::prepare::{Arriving, Change, Planned, Preparing};
+use crate::prepare::{Arriving, Change, Declared, Planned, Preparing};
 use crate::read::InputReader;
 use crate::record::{
     FILES, FileRecord, InputRecord, Outcome, Report, RunRecord, TableRecord, files_spec,
@@ -149,7 +149,12 @@ impl<'a> Load<'a> {
         let record = self.record(&found, &changes, &rejections, &stages)?;
         let mut prepared = vec![files];
         prepared.extend(rejections);
-        prepared.extend(changes.into_iter().map(|change| change.prepared));
+        prepared.extend(changes.into_iter().flat_map(|change| {
+            // The keys that are deleted, and that this is remembered, are told by one seal.
+            [Some(change.prepared), change.tombstones]
+                .into_iter()
+                .flatten()
+        }));
         let sealed = seal::seal(self.state, &self.attempt.id, record, &prepared).await?;
         stages.end("seal");
         let mut record = apply::apply(&self.state.root, &sealed).await?;
@@ -175,13 +180,14 @@ impl<'a> Load<'a> {
         Preparing {
             state: self.state,
             attempt: &self.attempt,
-            tables: &declaration.tables,
+            tables: Declared::all(&declaration.tables),
             inputs: declaration
                 .inputs
                 .iter()
                 .map(|input| input.name.clone())
                 .collect(),
             columns: self.columns,
+            reload: self.work.kind == Kind::Reload,
             stale: &self.work.stale,
         }
     }
@@ -209,7 +215,7 @@ impl<'a> Load<'a> {
 
     /// Writes the rejected rows of one input. A row that is rejected again,
     /// because its file is loaded again, is the same row; rows of new files
-    /// cannot be there yet.
+    /// cannot be there yet. Where all files are loaded again, nothing else stays.
     async fn reject(
         &self,
         input: &str,
@@ -218,14 +224,19 @@ impl<'a> Load<'a> {
         let spec = rejection_spec(input);
         let base = self.state.table(&spec.name).await?;
         let plan = Arriving::plan(&self.attempt.session, &spec, rows).await?;
+        if self.work.kind == Kind::Reload {
+            return Ok(self.attempt.replace(&spec, base, plan).await?);
+        }
         if !self.work.found.again.contains(input) {
             return Ok(self.attempt.append(&spec, base, plan).await?);
         }
-        let (key, newest_by) = (["row_id".to_owned()], ["received_at".to_owned()]);
-        Ok(self
-            .attempt
-            .merge_newest(&spec, base, plan, &key, &newest_by)
-            .await?)
+        let versions = Versions {
+            key: vec!["row_id".to_owned()],
+            newest_by: vec!["received_at".to_owned()],
+            tombstones: None,
+        };
+        let merged = self.attempt.merge_newest(&spec, base, plan, versions);
+        Ok(merged.await?.table)
     }
 
     async fn prepare_files(&self, files: &[FileRecord]) -> Result<Prepared> {

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::logical_expr::LogicalPlan;
-use lake_plugin::{Mode, TableDeclaration, Zone};
+use lake_plugin::{Mode, Zone};
 use serde::Serialize;
 
 use crate::discover::Files;
 use crate::error::{Result, RunError};
 use crate::load::Load;
 use crate::logic::Built;
-use crate::prepare::{NEWEST_BY, Planned};
+use crate::prepare::Planned;
 use crate::record::{Seal, TransformRecord};
 use crate::refresh::{self, Refresh};
 use crate::run::{Settings, check_inputs};
 use crate::shape;
+use crate::standard::newest_by;
 use crate::state::State;
 use crate::transform::{self, Transform};
 use crate::work::Work;
@@ -201,10 +201,10 @@ struct Planning<'a> {
 
 impl Planning<'_> {
     async fn table(&self, planned: &Planned<'_>) -> Result<PlannedTable> {
-        let table = planned.table;
+        let table = &planned.declared.table;
         let name = &planned.shaped.spec.name;
         let refresh = match table.zone {
-            Zone::Standard => self.standard(table, &planned.shaped.plan),
+            Zone::Standard => self.standard(planned),
             Zone::Consumption => self.consumption(planned).await?,
         };
         let outdated = match self.transform.logic.built(name, self.state.last.as_ref()) {
@@ -235,8 +235,9 @@ impl Planning<'_> {
         })
     }
 
-    fn standard(&self, table: &TableDeclaration, plan: &LogicalPlan) -> String {
-        let input = shape::driving_input(plan).unwrap_or_default();
+    fn standard(&self, planned: &Planned<'_>) -> String {
+        let table = &planned.declared.table;
+        let input = shape::driving_input(&planned.shaped.plan).unwrap_or_default();
         let pending = self.work.found.pending.get(&input);
         if pending.is_none_or(Vec::is_empty) {
             return format!("unchanged: no file of {input} is pending");
@@ -245,12 +246,17 @@ impl Planning<'_> {
             (crate::work::Kind::Reload, _) => {
                 format!("in full: all files of {input} are loaded again")
             }
+            (_, Mode::Merge) if planned.declared.is_history => {
+                format!("new rows of {input} are added: every version of a key")
+            }
             (_, Mode::Merge) => {
-                let mut newest_by = table.newest_by.clone();
-                newest_by.extend(NEWEST_BY.map(str::to_owned));
+                let deletes = match &table.delete_when {
+                    Some(condition) => format!(", and deletes it where {condition}"),
+                    None => String::new(),
+                };
                 format!(
-                    "new rows of {input}; of a key, the highest {} stays",
-                    newest_by.join(", ")
+                    "new rows of {input}; of a key, the highest {} stays{deletes}",
+                    newest_by(table).join(", ")
                 )
             }
             (_, Mode::Append) => format!("new rows of {input} are added"),
@@ -259,7 +265,8 @@ impl Planning<'_> {
     }
 
     async fn consumption(&self, planned: &Planned<'_>) -> Result<String> {
-        let Planned { table, shaped } = planned;
+        let Planned { declared, shaped } = planned;
+        let table = &declared.table;
         if let Some(why) = self.work.stale.get(&shaped.spec.name) {
             return Ok(format!("in full: {why}"));
         }

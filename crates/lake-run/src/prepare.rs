@@ -23,27 +23,53 @@ use tokio::sync::mpsc;
 use crate::error::{Result, RunError};
 use crate::refresh::{self, Scope};
 use crate::shape::{self, RunColumns, Shaped};
+use crate::standard;
 use crate::state::State;
-
-/// What decides between two rows of a key where the transform does not say:
-/// the later file, then the later line.
-pub(crate) const NEWEST_BY: [&str; 3] = ["received_at", "_file", "_line"];
 
 /// Prepares the tables of one run.
 pub(crate) struct Preparing<'a> {
     pub(crate) state: &'a State,
     pub(crate) attempt: &'a Attempt,
-    pub(crate) tables: &'a [TableDeclaration],
+    pub(crate) tables: Vec<Declared>,
     pub(crate) inputs: Vec<String>,
     pub(crate) columns: RunColumns,
+    /// Whether the files of the run are all that there are, so that standard tables become what
+    /// these yield.
+    pub(crate) reload: bool,
     /// Consumption tables that are computed in full whatever has changed, and why.
     pub(crate) stale: &'a BTreeMap<String, String>,
+}
+
+/// A table of the transform, or one that the host keeps beside it.
+#[derive(Debug, Clone)]
+pub(crate) struct Declared {
+    pub(crate) table: TableDeclaration,
+    /// Whether it keeps every version of another table's rows.
+    pub(crate) is_history: bool,
+}
+
+impl Declared {
+    /// All tables, those included that keep the versions of others.
+    pub(crate) fn all(tables: &[TableDeclaration]) -> Vec<Self> {
+        let with_history = tables.iter().flat_map(|table| {
+            let own = Self {
+                table: table.clone(),
+                is_history: false,
+            };
+            let history = table.history.then(|| Self {
+                table: standard::history(table),
+                is_history: true,
+            });
+            [Some(own), history].into_iter().flatten()
+        });
+        with_history.collect()
+    }
 }
 
 /// A table whose SQL plans.
 #[derive(Debug)]
 pub(crate) struct Planned<'a> {
-    pub(crate) table: &'a TableDeclaration,
+    pub(crate) declared: &'a Declared,
     pub(crate) shaped: Shaped,
 }
 
@@ -51,6 +77,8 @@ pub(crate) struct Planned<'a> {
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) prepared: Prepared,
+    /// What is remembered about the table's deleted keys.
+    pub(crate) tombstones: Option<Prepared>,
     pub(crate) how: &'static str,
     /// Why it was computed in full, where it could have been otherwise.
     pub(crate) why: Option<String>,
@@ -67,8 +95,8 @@ impl Preparing<'_> {
     /// with it is known before anything is read.
     pub(crate) async fn plan_all(&self) -> Result<Vec<Planned<'_>>> {
         let mut planned = Vec::new();
-        for table in self.in_order() {
-            let shaped = self.shape(table).await?;
+        for declared in self.in_order() {
+            let shaped = self.shape(declared).await?;
             if let Some(snapshot) = self.state.table(&shaped.spec.name).await? {
                 shaped.spec.check(&snapshot)?;
             }
@@ -76,57 +104,23 @@ impl Preparing<'_> {
                 &shaped.spec.name,
                 Arc::new(EmptyTable::new(Arc::clone(&shaped.spec.schema))),
             )?;
-            planned.push(Planned { table, shaped });
+            planned.push(Planned { declared, shaped });
         }
         Ok(planned)
-    }
-
-    /// Prepares all tables that inputs drive.
-    pub(crate) async fn standard(&self) -> Result<Vec<Change>> {
-        let mut changes = Vec::new();
-        for table in self.zone(Zone::Standard) {
-            let shaped = self.shape(table).await?;
-            let driven_by = shape::driving_input(&shaped.plan);
-            let base = self.state.table(&shaped.spec.name).await?;
-            let plan = self.physical(&shaped.spec, shaped.plan).await?;
-            let newest_by = NEWEST_BY.map(str::to_owned);
-            let (prepared, how) = match table.mode {
-                Mode::Merge => (
-                    self.attempt
-                        .merge_newest(&shaped.spec, base, plan, &table.key, &newest_by)
-                        .await?,
-                    "merge",
-                ),
-                Mode::Append => (
-                    self.attempt.append(&shaped.spec, base, plan).await?,
-                    "append",
-                ),
-                Mode::Replace => (
-                    self.attempt.replace(&shaped.spec, base, plan).await?,
-                    "full",
-                ),
-            };
-            self.register(prepared.name(), prepared.provider().await?)?;
-            changes.push(Change {
-                prepared,
-                how,
-                why: None,
-                driven_by,
-            });
-        }
-        Ok(changes)
     }
 
     /// Prepares all tables that are computed from tables; `changes` are the
     /// tables prepared before.
     pub(crate) async fn consumption(&self, changes: &mut Vec<Change>) -> Result<()> {
-        for table in self.zone(Zone::Consumption) {
-            let shaped = self.shape(table).await?;
+        for declared in self.zone(Zone::Consumption) {
+            let table = &declared.table;
+            let shaped = self.shape(declared).await?;
             let base = self.state.table(&shaped.spec.name).await?;
             let (prepared, how, why) = self.refresh(table, shaped, base, changes).await?;
             self.register(prepared.name(), prepared.provider().await?)?;
             changes.push(Change {
                 prepared,
+                tombstones: None,
                 how,
                 why,
                 driven_by: None,
@@ -142,7 +136,7 @@ impl Preparing<'_> {
         base: Option<Snapshot>,
         changes: &[Change],
     ) -> Result<(Prepared, &'static str, Option<String>)> {
-        let Shaped { plan, spec } = shaped;
+        let Shaped { plan, spec, .. } = shaped;
         let failed = |e: DataFusionError| RunError::sql(&spec.name, &e);
         let scope = match self.stale.get(&spec.name) {
             _ if base.is_none() => Scope::Whole("no run has made it".to_owned()),
@@ -181,25 +175,24 @@ impl Preparing<'_> {
         Ok((prepared, how, why))
     }
 
-    fn in_order(&self) -> impl Iterator<Item = &TableDeclaration> {
+    fn in_order(&self) -> impl Iterator<Item = &Declared> {
         self.zone(Zone::Standard)
             .chain(self.zone(Zone::Consumption))
     }
 
-    fn zone(&self, zone: Zone) -> impl Iterator<Item = &TableDeclaration> {
-        self.tables.iter().filter(move |table| table.zone == zone)
+    pub(crate) fn zone(&self, zone: Zone) -> impl Iterator<Item = &Declared> {
+        self.tables.iter().filter(move |own| own.table.zone == zone)
     }
 
-    async fn shape(&self, table: &TableDeclaration) -> Result<Shaped> {
-        match table.zone {
-            Zone::Standard => {
-                shape::standard(self.session(), table, &self.inputs, self.columns).await
-            }
-            Zone::Consumption => shape::consumption(self.session(), table, self.columns).await,
+    pub(crate) async fn shape(&self, declared: &Declared) -> Result<Shaped> {
+        let session = self.session();
+        match declared.table.zone {
+            Zone::Standard => shape::standard(session, declared, &self.inputs, self.columns).await,
+            Zone::Consumption => shape::consumption(session, &declared.table, self.columns).await,
         }
     }
 
-    async fn physical(
+    pub(crate) async fn physical(
         &self,
         spec: &TableSpec,
         plan: LogicalPlan,
@@ -213,7 +206,7 @@ impl Preparing<'_> {
         frame.create_physical_plan().await.map_err(failed)
     }
 
-    fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+    pub(crate) fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
         let reference = name.replace('/', ".");
         let failed = |e: DataFusionError| RunError::sql(name, &e);
         self.session()

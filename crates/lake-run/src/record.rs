@@ -235,6 +235,7 @@ pub(crate) fn runs_spec() -> TableSpec {
         "unchanged",
         "superseded",
         "deleted",
+        "tombstones",
         "filtered",
         "rows",
     ];

@@ -10,7 +10,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, cast, col, lit,
+    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, cast, col, lit,
 };
 use datafusion::prelude::{SQLOptions, SessionContext};
 use datafusion::scalar::ScalarValue;
@@ -18,9 +18,13 @@ use lake_delta::TableSpec;
 use lake_plugin::{TableDeclaration, Zone};
 
 use crate::error::{Result, RunError};
+use crate::prepare::Declared;
 
 /// The columns that say where a row of an input comes from.
-const CARRIED: [&str; 3] = ["received_at", "_file", "_line"];
+pub(crate) const CARRIED: [&str; 3] = ["received_at", "_file", "_line"];
+
+/// The column that says which rows delete their key.
+pub(crate) const DELETED: &str = "_deleted";
 
 /// What is the same for every row of a run.
 #[derive(Debug, Clone, Copy)]
@@ -43,28 +47,90 @@ pub(crate) fn table_name(table: &TableDeclaration) -> String {
 }
 
 /// Plans the SQL of a standard table over an input's rows.
+///
+/// Where rows can delete, the plan yields [`DELETED`] too: beside the table's columns, or as one
+/// of them where the table keeps every version.
 pub(crate) async fn standard(
     session: &SessionContext,
-    table: &TableDeclaration,
+    declared: &Declared,
     inputs: &[String],
     columns: RunColumns,
 ) -> Result<Shaped> {
+    let table = &declared.table;
     let plan = sql(session, table).await?;
     let failed = |e: DataFusionError| RunError::sql(table_name(table), &e);
     let selected: Vec<String> = names(&plan);
     key_determines_partition(table, &plan)?;
+    let plan = match &table.delete_when {
+        Some(condition) => with_deletions(session, table, plan, condition)?,
+        None => plan,
+    };
     let plan = carry(plan, inputs).map_err(failed)?;
     let loaded = lit(ScalarValue::TimestampMicrosecond(
         Some(columns.loaded_at),
         Some("UTC".into()),
     ));
-    let last = vec![loaded.alias("_loaded_at"), lit(columns.run).alias("_run")];
+    let mut last = vec![loaded.alias("_loaded_at"), lit(columns.run).alias("_run")];
     let mut output: Vec<String> = selected
         .into_iter()
         .filter(|n| !CARRIED.contains(&n.as_str()))
         .collect();
     output.extend(CARRIED.map(str::to_owned));
-    finish(table, plan, &output, last)
+    let deletes = || table.delete_when.as_ref().map(|_| col(DELETED));
+    if declared.is_history {
+        last.extend(deletes());
+        return finish(table, plan, &output, last, None);
+    }
+    finish(table, plan, &output, last, deletes())
+}
+
+/// Adds to the outermost SELECT whether a row deletes its key: a condition over what that selects
+/// from, as a WHERE would be.
+fn with_deletions(
+    session: &SessionContext,
+    table: &TableDeclaration,
+    plan: LogicalPlan,
+    condition: &str,
+) -> Result<LogicalPlan> {
+    let place = format!("{}, delete_when", table_name(table));
+    let failed = |e: DataFusionError| RunError::sql(&place, &e);
+    let wrong = |message: String| RunError::Sql {
+        place: place.clone(),
+        message,
+    };
+    match plan {
+        LogicalPlan::Sort(_) => {
+            let exprs = plan.expressions();
+            let inner = plan.inputs().into_iter().cloned();
+            let inner = inner
+                .map(|input| with_deletions(session, table, input, condition))
+                .collect::<Result<_>>()?;
+            plan.with_new_exprs(exprs, inner).map_err(failed)
+        }
+        LogicalPlan::Projection(projection) => {
+            let schema = projection.input.schema();
+            let deletes = session
+                .state()
+                .create_logical_expr(condition, schema.as_ref())
+                .map_err(failed)?;
+            let (_, field) = deletes.to_field(schema.as_ref()).map_err(failed)?;
+            if *field.data_type() != DataType::Boolean {
+                return Err(wrong(format!(
+                    "a row deletes or does not, and `{condition}` is {}",
+                    field.data_type()
+                )));
+            }
+            let mut exprs = projection.expr;
+            exprs.push(deletes.alias(DELETED));
+            let plan = Projection::try_new(exprs, projection.input).map_err(failed)?;
+            Ok(LogicalPlan::Projection(plan))
+        }
+        other => Err(wrong(format!(
+            "the outermost part of the SQL is {}, and a SELECT of columns is needed to say which \
+             of its rows delete",
+            node_name(&other)
+        ))),
+    }
 }
 
 /// Plans the SQL of a consumption table over tables.
@@ -86,7 +152,7 @@ pub(crate) async fn consumption(
     key_determines_partition(table, &plan)?;
     let output = names(&plan);
     let last = vec![lit(columns.run).alias("_run")];
-    finish(table, plan, &output, last)
+    finish(table, plan, &output, last, None)
 }
 
 async fn sql(session: &SessionContext, table: &TableDeclaration) -> Result<LogicalPlan> {
@@ -173,12 +239,14 @@ fn key_determines_partition(table: &TableDeclaration, plan: &LogicalPlan) -> Res
     Ok(())
 }
 
-/// Casts every column to what tables hold, and checks that the declared keys are there.
+/// Casts every column to what tables hold, and checks that the declared keys are there. `beside`
+/// is yielded too, and is no column of the table.
 fn finish(
     table: &TableDeclaration,
     plan: LogicalPlan,
     output: &[String],
     last: Vec<Expr>,
+    beside: Option<Expr>,
 ) -> Result<Shaped> {
     let name = table_name(table);
     let wrong = |message: String| RunError::Sql {
@@ -190,6 +258,7 @@ fn finish(
         ("key", &table.key),
         ("refresh_by", &table.refresh_by),
         ("partition_by", &table.partition_by),
+        ("newest_by", &table.newest_by),
     ] {
         if let Some(missing) = columns.iter().find(|column| !output.contains(column)) {
             return Err(wrong(format!(
@@ -222,12 +291,11 @@ fn finish(
         fields.push(Field::new(column, stored, true));
     }
     for expr in last {
-        let (_, field) =
-            datafusion::logical_expr::ExprSchemable::to_field(&expr, plan.schema().as_ref())
-                .map_err(failed)?;
+        let (_, field) = expr.to_field(plan.schema().as_ref()).map_err(failed)?;
         fields.push(field.as_ref().clone().with_nullable(true));
         exprs.push(expr);
     }
+    exprs.extend(beside);
     let plan = LogicalPlanBuilder::from(plan)
         .project(exprs)
         .map_err(failed)?;

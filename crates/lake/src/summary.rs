@@ -191,6 +191,7 @@ pub(crate) fn json(report: &Report) -> Value {
                         ("version".to_owned(), json!(table.version)),
                         ("how".to_owned(), json!(table.how)),
                         ("why".to_owned(), json!(table.why)),
+                        ("tombstones".to_owned(), json!(table.counts.tombstones)),
                     ]);
                     value.extend(COLUMNS.map(|(name, pick)| (name.to_owned(), json!(pick(table)))));
                     (table.name.clone(), Value::Object(value))

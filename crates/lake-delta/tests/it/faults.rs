@@ -1,15 +1,13 @@
 //! A store that fails, and one that lies about it: a commit is there once or not at all.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use lake_delta::{
     Applied, Commit, Error, Prepared, Result, Root, Snapshot, Stamp, apply, is_storage_full,
 };
 use lake_testing::{FailingStore, Fault, Kind, On};
-use object_store::local::LocalFileSystem;
 
-use crate::support::{Lake, PIPELINE, Row, plan, read, spec};
+use crate::support::{Lake, PIPELINE, Row, healthy, plan, read, spec, through, versions};
 
 const TABLE: &str = "standard/t";
 const LOG: &str = "standard/t/_delta_log/";
@@ -56,14 +54,6 @@ impl Waiting {
     }
 }
 
-fn healthy() -> FailingStore {
-    FailingStore::new(LocalFileSystem::new())
-}
-
-fn through(lake: &Lake, store: &FailingStore) -> Root {
-    Root::with_store(lake.root.url().clone(), Arc::new(store.clone())).unwrap()
-}
-
 fn row(key: i64, value: &str) -> Row {
     (key, 1, value.to_owned())
 }
@@ -72,10 +62,9 @@ async fn try_merge(lake: &Lake, rows: &[Row]) -> Result<Prepared> {
     let attempt = lake.attempt();
     let plan = plan(&attempt.session, rows).await;
     let base = Snapshot::open(&lake.root, PIPELINE, TABLE).await?;
-    let (key, newest_by) = (["key".to_owned()], ["sequence".to_owned()]);
-    attempt
-        .merge_newest(&spec(false), base, plan, &key, &newest_by)
-        .await
+    let spec = spec(false);
+    let merged = attempt.merge_newest(&spec, base, plan, versions());
+    Ok(merged.await?.table)
 }
 
 #[tokio::test]

@@ -1,10 +1,18 @@
 //! What a user of prepared and applied tables relies on.
 
 #[cfg(test)]
+mod deletes;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod merge;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod sequences;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tables;
+#[cfg(test)]
+mod versions;

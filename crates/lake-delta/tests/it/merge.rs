@@ -1,15 +1,12 @@
 //! MERGE against a plain model: a map from key to the newest row.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 
 use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
 use lake_delta::{Counts, Differences, Groups};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
-use crate::support::{Lake, Row, batch, plan, read, schema, spec};
+use crate::support::{Lake, Row, batch, keys_in, plan, read, runtime, schema, spec, versions};
 
 type Model = BTreeMap<i64, (i64, String)>;
 
@@ -19,14 +16,6 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     let row = (0_i64..12, 0_i64..6)
         .prop_map(|(key, sequence)| (key, sequence, format!("{key}@{sequence}")));
     prop::collection::vec(row, 0..24)
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
 }
 
 /// What the model says a batch does to a table.
@@ -68,22 +57,6 @@ fn expect(model: &mut Model, rows: &[Row]) -> (Counts, BTreeSet<i64>) {
     (counts, replaced)
 }
 
-fn keys_in(lake: &Lake, path: &str) -> BTreeSet<i64> {
-    let path = lake.directory.path().join("standard/t").join(path);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
-    let mut keys = BTreeSet::new();
-    for batch in reader.build().unwrap() {
-        let batch = batch.unwrap();
-        let column = batch
-            .column_by_name("key")
-            .unwrap()
-            .as_primitive::<Int64Type>()
-            .clone();
-        keys.extend(column.values().iter().copied());
-    }
-    keys
-}
-
 async fn story(partitioned: bool, batches: Vec<Vec<Row>>) {
     let spec = spec(partitioned);
     let mut lake = Lake::new();
@@ -93,7 +66,7 @@ async fn story(partitioned: bool, batches: Vec<Vec<Row>>) {
         let prepared = lake.merge(&spec, &rows).await;
         assert_eq!(prepared.counts, counts, "{rows:?}");
         for path in prepared.removed_files() {
-            let keys = keys_in(&lake, path);
+            let keys = keys_in(&lake, &spec.name, path);
             assert!(
                 !keys.is_disjoint(&replaced),
                 "{path} was rewritten without need"
@@ -178,8 +151,8 @@ async fn a_difference_within_groups_leaves_other_groups_alone() {
         inserted: 1,
         updated: 1,
         unchanged: 1,
-        superseded: 0,
         deleted: 1,
+        ..Counts::default()
     };
     assert_eq!(prepared.counts, counts);
     let _ = lake.apply(&prepared).await;
@@ -249,11 +222,8 @@ async fn a_missing_key_value_is_refused_with_the_columns_name() {
         .create_physical_plan()
         .await
         .unwrap();
-    let key = ["key".to_owned()];
-    let error = attempt
-        .merge_newest(&spec, None, plan, &key, &["sequence".to_owned()])
-        .await
-        .unwrap_err();
+    let merged = attempt.merge_newest(&spec, None, plan, versions()).await;
+    let error = merged.unwrap_err();
     assert!(
         error
             .to_string()

@@ -1,6 +1,7 @@
 //! Tables of (key, day, sequence, value) in a temporary directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Date32Array, Int64Array, RecordBatch, StringArray};
@@ -8,12 +9,23 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::datasource::MemTable;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use lake_delta::{Applied, Attempt, Prepared, Root, Snapshot, Stamp, TableSpec, apply};
+use lake_delta::{Applied, Attempt, Prepared, Root, Snapshot, Stamp, TableSpec, Versions, apply};
+use lake_testing::FailingStore;
+use object_store::local::LocalFileSystem;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 pub(crate) const PIPELINE: &str = "test";
 
 /// One row: key, sequence, value. The day follows from the key.
 pub(crate) type Row = (i64, i64, String);
+
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
 
 pub(crate) struct Lake {
     pub(crate) directory: tempfile::TempDir,
@@ -30,6 +42,15 @@ pub(crate) fn spec(partitioned: bool) -> TableSpec {
         } else {
             Vec::new()
         },
+    }
+}
+
+/// The row with the highest sequence stays, and none deletes its key.
+pub(crate) fn versions() -> Versions {
+    Versions {
+        key: vec!["key".to_owned()],
+        newest_by: vec!["sequence".to_owned()],
+        tombstones: None,
     }
 }
 
@@ -101,19 +122,21 @@ impl Lake {
         let applied = apply(&self.root, PIPELINE, prepared.name(), &commit, &stamp)
             .await
             .unwrap();
-        self.run += 1;
+        self.next_run();
         applied
+    }
+
+    /// Says that a run is applied.
+    pub(crate) fn next_run(&mut self) {
+        self.run += 1;
     }
 
     pub(crate) async fn merge(&self, spec: &TableSpec, rows: &[Row]) -> Prepared {
         let attempt = self.attempt();
         let plan = plan(&attempt.session, rows).await;
         let base = self.open(spec).await;
-        let (key, newest_by) = (["key".to_owned()], ["sequence".to_owned()]);
-        attempt
-            .merge_newest(spec, base, plan, &key, &newest_by)
-            .await
-            .unwrap()
+        let merged = attempt.merge_newest(spec, base, plan, versions()).await;
+        merged.unwrap().table
     }
 
     pub(crate) async fn rows(&self, spec: &TableSpec) -> BTreeMap<i64, (i64, String)> {
@@ -158,4 +181,31 @@ pub(crate) async fn read(
         }
     }
     rows
+}
+
+/// The keys in a data file of a table.
+pub(crate) fn keys_in(lake: &Lake, table: &str, path: &str) -> BTreeSet<i64> {
+    let path = lake.directory.path().join(table).join(path);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    let mut keys = BTreeSet::new();
+    for batch in reader.build().unwrap() {
+        let batch = batch.unwrap();
+        let column = batch
+            .column_by_name("key")
+            .unwrap()
+            .as_primitive::<Int64Type>()
+            .clone();
+        keys.extend(column.values().iter().copied());
+    }
+    keys
+}
+
+/// A store without faults so far.
+pub(crate) fn healthy() -> FailingStore {
+    FailingStore::new(LocalFileSystem::new())
+}
+
+/// The lake's root through a store.
+pub(crate) fn through(lake: &Lake, store: &FailingStore) -> Root {
+    Root::with_store(lake.root.url().clone(), Arc::new(store.clone())).unwrap()
 }
