@@ -121,7 +121,8 @@ fn with_deletions(
                 )));
             }
             let mut exprs = projection.expr;
-            exprs.push(deletes.alias(DELETED));
+            // As in a WHERE, NULL is not true.
+            exprs.push(deletes.is_true().alias(DELETED));
             let plan = Projection::try_new(exprs, projection.input).map_err(failed)?;
             Ok(LogicalPlan::Projection(plan))
         }

@@ -18,3 +18,5 @@ mod roots;
 mod run;
 #[cfg(test)]
 mod transforms;
+#[cfg(test)]
+mod versions;

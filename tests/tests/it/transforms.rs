@@ -303,12 +303,15 @@ fn a_crate_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_transform_without_a_path_says_that_it_needs_one() {
+fn a_transform_without_a_path_says_where_a_release_could_come_from() {
     let yaml = "name: utility\ntransform: { name: utility, version: '1' }\nroot: ../lake\n\
                 inputs:\n  readings: { path: ../data/*.csv }\n";
     Lake::of(yaml).run(&[]).assert(
-        1,
-        &["transform utility: no path is given", "set transform.path"],
+        2,
+        &[
+            "neither a path nor a registry",
+            "set transform.registry or LAKE_REGISTRY",
+        ],
     );
 }
 
