@@ -25,6 +25,7 @@ mod discover;
 mod error;
 mod lineage;
 mod memory;
+mod parameters;
 mod prepare;
 mod query;
 mod read;
@@ -33,12 +34,15 @@ mod reject;
 mod run;
 mod seal;
 mod shape;
+mod sql;
+mod sql_error;
 mod state;
 mod transform;
 
 pub use error::{Result, RunError};
 pub use lake_delta::Root;
 pub use lake_plugin::Declaration;
+pub use parameters::ParameterRecord;
 pub use query::{Answer, query};
 pub use record::{
     InputRecord, Outcome, ReasonCount, Report, RunRecord, StageRecord, TableRecord, TransformRecord,

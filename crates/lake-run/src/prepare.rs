@@ -23,7 +23,9 @@ use tokio::sync::mpsc;
 
 use crate::error::{Result, RunError};
 use crate::lineage;
+use crate::parameters::Parameters;
 use crate::shape::{self, RunColumns, Shaped, table_name};
+use crate::sql::Sql;
 use crate::state::State;
 
 /// What decides between two rows of a key where the transform does not say:
@@ -40,6 +42,7 @@ pub(crate) struct Preparing<'a> {
     pub(crate) tables: &'a [TableDeclaration],
     pub(crate) inputs: Vec<String>,
     pub(crate) columns: RunColumns,
+    pub(crate) parameters: &'a Parameters,
 }
 
 /// A table's change, and how it was computed.
@@ -244,9 +247,8 @@ impl Preparing<'_> {
                 )
             })
             .collect();
-        lineage::trace(&probes, &table.sql, &table.refresh_by, &schemas)
-            .await
-            .map_err(failed)
+        let sql = Sql::of(table);
+        lineage::trace(&probes, &sql, self.parameters, &table.refresh_by, &schemas).await
     }
 
     fn in_order(&self) -> impl Iterator<Item = &TableDeclaration> {
@@ -261,9 +263,18 @@ impl Preparing<'_> {
     async fn shape(&self, table: &TableDeclaration) -> Result<Shaped> {
         match table.zone {
             Zone::Standard => {
-                shape::standard(self.session(), table, &self.inputs, self.columns).await
+                shape::standard(
+                    self.session(),
+                    table,
+                    &self.inputs,
+                    self.columns,
+                    self.parameters,
+                )
+                .await
             }
-            Zone::Consumption => shape::consumption(self.session(), table, self.columns).await,
+            Zone::Consumption => {
+                shape::consumption(self.session(), table, self.columns, self.parameters).await
+            }
         }
     }
 

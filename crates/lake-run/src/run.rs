@@ -21,6 +21,7 @@ use crate::check::{Checks, ReasonCounts, input_schema};
 use crate::discover::{Discovered, discover};
 use crate::error::{Result, RunError};
 use crate::memory;
+use crate::parameters::{self, Parameters};
 use crate::prepare::{Arriving, Change, Preparing};
 use crate::read::InputReader;
 use crate::record::{
@@ -81,6 +82,7 @@ impl Settings {
         let runtime = runtime.map_err(|e| RunError::sql("the query engine", &e))?;
         let mut config = SessionConfig::new().with_target_partitions(self.threads.max(1));
         config.options_mut().execution.time_zone = Some("UTC".into());
+        config.options_mut().sql_parser.collect_spans = true;
         // Every sort of every thread sets this aside, and may not ask for more than there is.
         let aside = &mut config.options_mut().execution.sort_spill_reservation_bytes;
         *aside = (*aside).min(share / (8 * self.threads.max(1)));
@@ -199,12 +201,16 @@ struct Load<'a> {
     transform: &'a Transform,
     attempt: Attempt,
     columns: RunColumns,
+    parameters: Parameters,
 }
 
 type Reader = (Arc<InputReader>, mpsc::Receiver<arrow::array::RecordBatch>);
 
 impl<'a> Load<'a> {
     fn new(settings: &'a Settings, state: &'a State, transform: &'a Transform) -> Result<Self> {
+        let declaration = transform.plugin.declaration();
+        let parameters = parameters::values(declaration, &BTreeMap::new())
+            .map_err(|message| settings.wrong(message))?;
         let session = settings.session()?;
         state.root.register(&session.runtime_env());
         shape::register_functions(&session, &transform.plugin);
@@ -223,6 +229,7 @@ impl<'a> Load<'a> {
                 loaded_at: (settings.clock)().timestamp_micros(),
                 run: state.finished + 1,
             },
+            parameters,
         })
     }
 
@@ -308,6 +315,7 @@ impl<'a> Load<'a> {
                 .map(|input| input.name.clone())
                 .collect(),
             columns: self.columns,
+            parameters: &self.parameters,
         }
     }
 
@@ -315,7 +323,7 @@ impl<'a> Load<'a> {
         let declaration = self.transform.plugin.declaration();
         let readers = declaration.inputs.iter().map(|input| {
             let schema = input_schema(input);
-            let checks = Checks::new(&self.attempt.session, input, &schema)?;
+            let checks = Checks::new(&self.attempt.session, input, &schema, &self.parameters)?;
             let files = found.pending.get(&input.name).cloned().unwrap_or_default();
             let origin = (self.columns.run, self.transform.record.version.clone());
             Ok(InputReader::new(input, checks, schema, files, origin))
@@ -418,6 +426,7 @@ impl<'a> Load<'a> {
             kind: "load".to_owned(),
             status: "done".to_owned(),
             transform: self.transform.record.clone(),
+            parameters: self.parameters.records(),
             started_at: stages.started.timestamp_micros(),
             sealed_at: (self.settings.clock)().timestamp_micros(),
             seconds: stages.total(),
