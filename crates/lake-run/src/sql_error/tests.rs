@@ -268,10 +268,14 @@ fn parameters_stand_wherever_a_constant_can() {
         text,
     };
     let session = session();
-    let planned = sql.query(&session, &parameters::tests::some());
-    let plan = futures::executor::block_on(planned).unwrap();
+    let parameters = parameters::tests::some();
+    let plan = futures::executor::block_on(sql.query(&session, &parameters)).unwrap();
     let plan = session.state().optimize(&plan).unwrap();
-    expect![].assert_eq(&plan.to_string());
+    expect![[r#"
+        Projection: readings.meter_id, readings.usage_kwh * Decimal128(1.25,12,2) AS x, Int64(-2) AS y
+          Limit: skip=0, fetch=2
+            Filter: readings.start_time > TimestampMicrosecond(1769860800000000, Some("UTC")) AND readings.usage_kwh > Decimal128(0.500,12,3) AND readings.meter_id = Utf8("it's north") AND CAST(readings.start_time AS Date32) >= Date32("2026-01-31")
+              TableScan: readings projection=[meter_id, start_time, usage_kwh]"#]].assert_eq(&plan.to_string());
 }
 
 #[test]
