@@ -119,7 +119,7 @@ pub use declaration::{
 pub use emit::{Emit, Row, Value};
 pub use export::{Entry, Exported};
 pub use function::{AnyFunction, Arguments, Function, FunctionError};
-pub use parameter::{Parameter, ParameterDeclaration, param};
+pub use parameter::{Parameter, ParameterDeclaration, microseconds, param};
 pub use partition::{Partition, PartitionBuilder, PartitionFunction, Rows};
 #[cfg(feature = "loading")]
 pub use plugin::{CallError, Emitted, Host, LoadError, PartitionStream, Plugin, Problems};

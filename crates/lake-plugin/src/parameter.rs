@@ -84,7 +84,7 @@ impl ParameterDeclaration {
             ColumnType::Date => "2026-01-31",
             ColumnType::Timestamp => "2026-01-31T12:00:00Z",
             ColumnType::Duration => {
-                let length = microseconds(text).map_err(|()| refuse("90s, 20m, 1h30m or 2d"))?;
+                let length = microseconds(text).ok_or_else(|| refuse("90s, 20m, 1h30m or 2d"))?;
                 return Ok(Arc::new(DurationMicrosecondArray::from(vec![length])));
             }
         };
@@ -99,16 +99,16 @@ impl ParameterDeclaration {
 
 /// A length of time as people write it: `90s`, `20m`, `1h30m`, `2d`; in microseconds.
 ///
-/// # Errors
-/// Nothing says more than that it is none.
-pub(crate) fn microseconds(text: &str) -> Result<i64, ()> {
+/// `None` where it is none, or too long.
+#[must_use]
+pub fn microseconds(text: &str) -> Option<i64> {
     let mut rest = text.trim();
     let mut total: i64 = 0;
     if rest.is_empty() {
-        return Err(());
+        return None;
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(())?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let (number, behind) = rest.split_at(digits);
         let letters = behind
             .find(|c: char| !c.is_ascii_alphabetic())
@@ -121,14 +121,14 @@ pub(crate) fn microseconds(text: &str) -> Result<i64, ()> {
             "m" => 60_000_000,
             "h" => 3_600_000_000,
             "d" => 86_400_000_000,
-            _ => return Err(()),
+            _ => return None,
         };
-        let number: i64 = number.parse().map_err(|_| ())?;
-        let part = number.checked_mul(unit).ok_or(())?;
-        total = total.checked_add(part).ok_or(())?;
+        let number: i64 = number.parse().ok()?;
+        let part = number.checked_mul(unit)?;
+        total = total.checked_add(part)?;
         rest = behind;
     }
-    Ok(total)
+    Some(total)
 }
 
 #[cfg(test)]
@@ -183,10 +183,10 @@ mod tests {
 
     #[test]
     fn lengths_of_time_add_up_and_need_a_unit() {
-        assert_eq!(microseconds("1h30m"), Ok(5_400_000_000));
-        assert_eq!(microseconds("250ms"), Ok(250_000));
+        assert_eq!(microseconds("1h30m"), Some(5_400_000_000));
+        assert_eq!(microseconds("250ms"), Some(250_000));
         for wrong in ["", "20", "m", "1x", "1h 30m", "-1s", "99999999999999999d"] {
-            assert_eq!(microseconds(wrong), Err(()), "{wrong}");
+            assert_eq!(microseconds(wrong), None, "{wrong}");
         }
     }
 }

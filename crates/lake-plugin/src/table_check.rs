@@ -288,7 +288,7 @@ impl TableCheckDeclaration {
     #[must_use]
     pub fn microseconds(&self) -> Option<i64> {
         match &self.rule {
-            TableRule::Fresh { within, .. } => crate::parameter::microseconds(within).ok(),
+            TableRule::Fresh { within, .. } => crate::microseconds(within),
             _ => None,
         }
     }

@@ -15,7 +15,9 @@ use lake_reader::Block;
 use serde::Serialize;
 
 use crate::error::{Result, RunError};
+use crate::parameters::Parameters;
 use crate::record::ReasonCount;
+use crate::sql::Sql;
 
 /// One reason why a row is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,16 +65,18 @@ impl Checks {
         session: &SessionContext,
         input: &InputDeclaration,
         schema: &SchemaRef,
+        parameters: &Parameters,
     ) -> Result<Self> {
         let columns: Vec<String> = input.columns.iter().map(|c| c.name.clone()).collect();
         let df_schema =
             DFSchema::try_from(Arc::clone(schema)).map_err(|e| RunError::sql(&input.name, &e))?;
         let checks = input.checks.iter().map(|declared| {
-            let place = format!("input {}, check '{}'", input.name, declared.name);
-            let failed = |e| RunError::sql(&place, &e);
-            let expr = session
-                .parse_sql_expr(&declared.sql, &df_schema)
-                .map_err(failed)?;
+            let sql = Sql {
+                place: format!("input {}, check '{}'", input.name, declared.name),
+                text: &declared.sql,
+            };
+            let failed = |e| sql.failed(&e);
+            let expr = sql.expression(session, parameters, &df_schema)?;
             let mut looks_at: Vec<usize> = expr
                 .column_refs()
                 .iter()
@@ -84,13 +88,11 @@ impl Checks {
                 .map_err(failed)?;
             let data_type = holds.data_type(schema).map_err(failed)?;
             if data_type != DataType::Boolean {
-                return Err(RunError::Sql {
-                    place,
-                    message: format!(
-                        "a check is true or false, and `{}` is {data_type}",
-                        declared.sql
-                    ),
-                });
+                let message = format!(
+                    "a check is true or false, and `{}` is {data_type}",
+                    declared.sql
+                );
+                return Err(sql.wrong(message));
             }
             Ok(Check {
                 name: declared.name.clone(),

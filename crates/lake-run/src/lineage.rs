@@ -23,6 +23,9 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 
+use crate::parameters::Parameters;
+use crate::sql::Sql;
+
 /// For each source, the columns that hold the values of the refresh columns,
 /// in their order; `None` for a source without a lineage.
 pub(crate) type Lineage = BTreeMap<String, Option<Vec<String>>>;
@@ -32,18 +35,28 @@ pub(crate) type Lineage = BTreeMap<String, Option<Vec<String>>>;
 /// schemas, which this fills.
 pub(crate) async fn trace(
     session: &SessionContext,
-    sql: &str,
+    sql: &Sql<'_>,
+    parameters: &Parameters,
     refresh_by: &[String],
     schemas: &BTreeMap<String, SchemaRef>,
-) -> Result<Lineage> {
+) -> crate::error::Result<Lineage> {
     for (name, schema) in schemas {
         let probe = Probe {
             schema: Arc::clone(schema),
         };
-        session.register_table(name.replace('/', ".").as_str(), Arc::new(probe))?;
+        let registered = session.register_table(name.replace('/', ".").as_str(), Arc::new(probe));
+        registered.map_err(|e| sql.failed(&e))?;
     }
+    let plan = sql.query(session, parameters).await?;
+    probed_columns(session, plan, refresh_by).map_err(|e| sql.failed(&e))
+}
+
+fn probed_columns(
+    session: &SessionContext,
+    plan: LogicalPlan,
+    refresh_by: &[String],
+) -> Result<Lineage> {
     let state = session.state();
-    let plan = state.create_logical_plan(sql).await?;
     let mut plan = LogicalPlanBuilder::from(plan);
     for column in refresh_by {
         let (_, field) = plan
@@ -175,7 +188,12 @@ mod tests {
             ("standard/a".to_owned(), schema(&["day", "customer", "x"])),
             ("standard/b".to_owned(), schema(&["date", "y"])),
         ]);
-        trace(&session, sql, &["day".to_owned()], &schemas)
+        let sql = Sql {
+            place: "consumption/days".to_owned(),
+            text: sql,
+        };
+        let parameters = crate::parameters::tests::some();
+        trace(&session, &sql, &parameters, &["day".to_owned()], &schemas)
             .await
             .unwrap()
     }
@@ -247,6 +265,16 @@ mod tests {
             let plan = session.state().create_logical_plan(sql).await.unwrap();
             assert_eq!(is_timeless(&plan).unwrap(), expected, "{sql}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_parameter_does_not_hide_a_lineage() {
+        let sql = "SELECT day, sum(x) * $top AS x FROM standard.a \
+                   WHERE day > $few GROUP BY day HAVING sum(x) > $price";
+        assert_eq!(
+            lineage(sql).await,
+            Lineage::from([found("standard/a", "day")])
+        );
     }
 
     #[tokio::test]

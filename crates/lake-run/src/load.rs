@@ -187,6 +187,7 @@ impl<'a> Load<'a> {
                 .map(|input| input.name.clone())
                 .collect(),
             columns: self.columns,
+            parameters: &self.transform.parameters,
             reload: self.work.kind == Kind::Reload,
             stale: &self.work.stale,
         }
@@ -196,7 +197,8 @@ impl<'a> Load<'a> {
         let declaration = self.transform.plugin.declaration();
         let readers = declaration.inputs.iter().map(|input| {
             let schema = input_schema(input);
-            let checks = Checks::new(&self.attempt.session, input, &schema)?;
+            let parameters = &self.transform.parameters;
+            let checks = Checks::new(&self.attempt.session, input, &schema, parameters)?;
             let files = found.pending.get(&input.name).cloned().unwrap_or_default();
             let origin = (self.columns.run, self.transform.record.version.clone());
             Ok(InputReader::new(input, checks, schema, files, origin))
@@ -312,6 +314,7 @@ impl<'a> Load<'a> {
             kind: self.work.kind.name().to_owned(),
             status: "done".to_owned(),
             transform: self.transform.record.clone(),
+            parameters: self.transform.parameters.records(),
             started_at: stages.started.timestamp_micros(),
             sealed_at: (self.settings.clock)().timestamp_micros(),
             seconds: stages.total(),

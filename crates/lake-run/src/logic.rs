@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use lake_plugin::{Declaration, TableDeclaration, Zone};
 
+use crate::parameters::ParameterRecord;
 use crate::record::RunRecord;
 use crate::shape::table_name;
 
@@ -35,7 +36,7 @@ impl Logic {
     pub(crate) fn of(
         declaration: &Declaration,
         release: &str,
-        parameters: &BTreeMap<String, String>,
+        parameters: &[ParameterRecord],
     ) -> Self {
         let tables = declaration.tables.iter().map(|table| {
             let mut hasher = blake3::Hasher::new();
@@ -119,7 +120,7 @@ mod tests {
     }
 
     fn logic(sql: &str, release: &str) -> Logic {
-        Logic::of(&declaration(sql), release, &BTreeMap::new())
+        Logic::of(&declaration(sql), release, &[])
     }
 
     fn recorded(logic: &Logic, table: &str) -> RunRecord {
@@ -151,7 +152,10 @@ mod tests {
             "it was built by release 1.0.0, and this is 1.1.0"
         );
         assert!(says(logic("SELECT 2", "1.0.0")).starts_with("its declaration"));
-        let parameters = BTreeMap::from([("top".to_owned(), "9".to_owned())]);
+        let parameters = [ParameterRecord {
+            name: "top".to_owned(),
+            value: "9".to_owned(),
+        }];
         let other = Logic::of(&declaration("SELECT 1"), "1.0.0", &parameters);
         assert!(says(other).starts_with("its declaration"));
     }
@@ -161,7 +165,7 @@ mod tests {
         let mut without = declaration("SELECT 1");
         without.tables[1].checks.clear();
         assert_eq!(
-            Logic::of(&without, "1.0.0", &BTreeMap::new()),
+            Logic::of(&without, "1.0.0", &[]),
             logic("SELECT 1", "1.0.0")
         );
     }

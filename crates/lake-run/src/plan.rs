@@ -10,6 +10,7 @@ use crate::discover::Files;
 use crate::error::{Result, RunError};
 use crate::load::Load;
 use crate::logic::Built;
+use crate::parameters::ParameterRecord;
 use crate::prepare::Planned;
 use crate::record::{Seal, TransformRecord};
 use crate::refresh::{self, Refresh};
@@ -35,6 +36,8 @@ pub struct Plan {
     pub transform: TransformRecord,
     /// Why it is this one.
     pub chosen: String,
+    /// The values of its parameters, in the order of the declaration.
+    pub parameters: Vec<ParameterRecord>,
     /// What each input has, in the order of their names.
     pub inputs: Vec<PlannedInput>,
     /// What would become of each table, in the order in which they are computed.
@@ -123,6 +126,7 @@ pub async fn plan(settings: &Settings, reload: bool) -> Result<Plan> {
         kind: (!work.is_empty()).then(|| work.kind.name().to_owned()),
         transform: transform.record.clone(),
         chosen: transform.chosen.clone(),
+        parameters: transform.parameters.records(),
         inputs: inputs(&work),
         tables,
         functions: functions(&transform),
@@ -278,7 +282,15 @@ impl Planning<'_> {
         }
         let session = &self.load.attempt.session;
         Ok(
-            match refresh::refresh(session, table, &shaped.plan, &self.schemas).await? {
+            match refresh::refresh(
+                session,
+                table,
+                &shaped.plan,
+                &self.transform.parameters,
+                &self.schemas,
+            )
+            .await?
+            {
                 Refresh::Whole(why) => format!("in full: {why}"),
                 Refresh::Groups(lineage) => {
                     let groups = table.refresh_by.join(", ");

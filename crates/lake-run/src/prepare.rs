@@ -21,6 +21,7 @@ use lake_plugin::{Mode, TableDeclaration, Zone};
 use tokio::sync::mpsc;
 
 use crate::error::{Result, RunError};
+use crate::parameters::Parameters;
 use crate::refresh::{self, Scope};
 use crate::shape::{self, RunColumns, Shaped};
 use crate::standard;
@@ -33,6 +34,7 @@ pub(crate) struct Preparing<'a> {
     pub(crate) tables: Vec<Declared>,
     pub(crate) inputs: Vec<String>,
     pub(crate) columns: RunColumns,
+    pub(crate) parameters: &'a Parameters,
     /// Whether the files of the run are all that there are, so that standard tables become what
     /// these yield.
     pub(crate) reload: bool,
@@ -143,7 +145,7 @@ impl Preparing<'_> {
             Some(why) => Scope::Whole(why.clone()),
             None => {
                 let changes: Vec<&Prepared> = changes.iter().map(|c| &c.prepared).collect();
-                refresh::scope(self.attempt, table, &spec, &plan, &changes).await?
+                refresh::scope(self.attempt, table, &spec, &plan, self.parameters, &changes).await?
             }
         };
         let (plan, within, how, why) = match scope {
@@ -185,10 +187,14 @@ impl Preparing<'_> {
     }
 
     pub(crate) async fn shape(&self, declared: &Declared) -> Result<Shaped> {
-        let session = self.session();
+        let (session, columns, parameters) = (self.session(), self.columns, self.parameters);
         match declared.table.zone {
-            Zone::Standard => shape::standard(session, declared, &self.inputs, self.columns).await,
-            Zone::Consumption => shape::consumption(session, &declared.table, self.columns).await,
+            Zone::Standard => {
+                shape::standard(session, declared, &self.inputs, columns, parameters).await
+            }
+            Zone::Consumption => {
+                shape::consumption(session, &declared.table, columns, parameters).await
+            }
         }
     }
 

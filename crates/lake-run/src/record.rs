@@ -10,6 +10,7 @@ use lake_delta::{Counts, TableSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, RunError};
+use crate::parameters::ParameterRecord;
 
 /// The seal format that this version writes and reads.
 pub(crate) const SEAL_FORMAT: u32 = 1;
@@ -64,6 +65,9 @@ pub struct RunRecord {
     pub status: String,
     /// The transform that computed it.
     pub transform: TransformRecord,
+    /// The values of its parameters, in the order of the declaration.
+    #[serde(default)]
+    pub parameters: Vec<ParameterRecord>,
     /// When it began, in microseconds since 1970, UTC.
     pub started_at: i64,
     /// When it was sealed, in microseconds since 1970, UTC.
@@ -253,6 +257,10 @@ pub(crate) fn runs_spec() -> TableSpec {
         field(
             "transform",
             DataType::Struct(Fields::from(transform.to_vec())),
+        ),
+        field(
+            "parameters",
+            list_of(vec![field("name", Utf8), field("value", Utf8)]),
         ),
         field("started_at", utc()),
         field("sealed_at", utc()),

@@ -17,7 +17,9 @@ use lake_plugin::{Mode, TableDeclaration};
 
 use crate::error::{Result, RunError};
 use crate::lineage::{self, Lineage};
+use crate::parameters::Parameters;
 use crate::shape::{self, table_name};
+use crate::sql::Sql;
 
 /// More groups than this are not worth naming one by one: the table is computed in full.
 const MOST_GROUPS: usize = 10_000;
@@ -50,6 +52,7 @@ pub(crate) async fn refresh(
     session: &SessionContext,
     table: &TableDeclaration,
     plan: &LogicalPlan,
+    parameters: &Parameters,
     schemas: &BTreeMap<String, SchemaRef>,
 ) -> Result<Refresh> {
     let failed = |e: DataFusionError| RunError::sql(table_name(table), &e);
@@ -64,9 +67,8 @@ pub(crate) async fn refresh(
         return whole("it names no columns in refresh_by");
     }
     let probes = probes(session, table)?;
-    let lineage = lineage::trace(&probes, &table.sql, &table.refresh_by, schemas)
-        .await
-        .map_err(failed)?;
+    let sql = Sql::of(table);
+    let lineage = lineage::trace(&probes, &sql, parameters, &table.refresh_by, schemas).await?;
     Ok(Refresh::Groups(lineage))
 }
 
@@ -76,6 +78,7 @@ pub(crate) async fn scope(
     table: &TableDeclaration,
     spec: &TableSpec,
     plan: &LogicalPlan,
+    parameters: &Parameters,
     changes: &[&Prepared],
 ) -> Result<Scope> {
     let sources = shape::sources(plan);
@@ -97,7 +100,7 @@ pub(crate) async fn scope(
     if changed.is_empty() && timeless {
         return Ok(Scope::Nothing);
     }
-    let lineage = match refresh(&attempt.session, table, plan, &schemas).await? {
+    let lineage = match refresh(&attempt.session, table, plan, parameters, &schemas).await? {
         Refresh::Whole(why) => return Ok(Scope::Whole(why)),
         Refresh::Groups(lineage) => lineage,
     };

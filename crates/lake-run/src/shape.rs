@@ -12,13 +12,15 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::{
     Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, cast, col, lit,
 };
-use datafusion::prelude::{SQLOptions, SessionContext};
+use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 use lake_delta::TableSpec;
 use lake_plugin::{TableDeclaration, Zone};
 
-use crate::error::{Result, RunError};
+use crate::error::Result;
+use crate::parameters::Parameters;
 use crate::prepare::Declared;
+use crate::sql::Sql;
 
 /// The columns that say where a row of an input comes from.
 pub(crate) const CARRIED: [&str; 3] = ["received_at", "_file", "_line"];
@@ -55,17 +57,24 @@ pub(crate) async fn standard(
     declared: &Declared,
     inputs: &[String],
     columns: RunColumns,
+    parameters: &Parameters,
 ) -> Result<Shaped> {
     let table = &declared.table;
-    let plan = sql(session, table).await?;
-    let failed = |e: DataFusionError| RunError::sql(table_name(table), &e);
+    let sql = Sql::of(table);
+    let plan = sql.query(session, parameters).await?;
     let selected: Vec<String> = names(&plan);
     key_determines_partition(table, &plan)?;
     let plan = match &table.delete_when {
-        Some(condition) => with_deletions(session, table, plan, condition)?,
+        Some(condition) => {
+            let condition = Sql {
+                place: format!("{}, delete_when", table_name(table)),
+                text: condition,
+            };
+            with_deletions(session, parameters, plan, &condition)?
+        }
         None => plan,
     };
-    let plan = carry(plan, inputs).map_err(failed)?;
+    let plan = carry(plan, inputs, &sql)?;
     let loaded = lit(ScalarValue::TimestampMicrosecond(
         Some(columns.loaded_at),
         Some("UTC".into()),
@@ -88,35 +97,27 @@ pub(crate) async fn standard(
 /// from, as a WHERE would be.
 fn with_deletions(
     session: &SessionContext,
-    table: &TableDeclaration,
+    parameters: &Parameters,
     plan: LogicalPlan,
-    condition: &str,
+    condition: &Sql<'_>,
 ) -> Result<LogicalPlan> {
-    let place = format!("{}, delete_when", table_name(table));
-    let failed = |e: DataFusionError| RunError::sql(&place, &e);
-    let wrong = |message: String| RunError::Sql {
-        place: place.clone(),
-        message,
-    };
+    let failed = |e: DataFusionError| condition.failed(&e);
     match plan {
         LogicalPlan::Sort(_) => {
             let exprs = plan.expressions();
             let inner = plan.inputs().into_iter().cloned();
             let inner = inner
-                .map(|input| with_deletions(session, table, input, condition))
+                .map(|input| with_deletions(session, parameters, input, condition))
                 .collect::<Result<_>>()?;
             plan.with_new_exprs(exprs, inner).map_err(failed)
         }
         LogicalPlan::Projection(projection) => {
             let schema = projection.input.schema();
-            let deletes = session
-                .state()
-                .create_logical_expr(condition, schema.as_ref())
-                .map_err(failed)?;
+            let deletes = condition.expression(session, parameters, schema)?;
             let (_, field) = deletes.to_field(schema.as_ref()).map_err(failed)?;
             if *field.data_type() != DataType::Boolean {
-                return Err(wrong(format!(
-                    "a row deletes or does not, and `{condition}` is {}",
+                return Err(condition.wrong(format!(
+                    "a row deletes or does not, and this is {}",
                     field.data_type()
                 )));
             }
@@ -126,10 +127,10 @@ fn with_deletions(
             let plan = Projection::try_new(exprs, projection.input).map_err(failed)?;
             Ok(LogicalPlan::Projection(plan))
         }
-        other => Err(wrong(format!(
-            "the outermost part of the SQL is {}, and a SELECT of columns is needed to say which \
-             of its rows delete",
-            node_name(&other)
+        other => Err(condition.wrong(format!(
+            "the outermost part of the table's SQL is {}, and a SELECT of columns is needed to say \
+             which of its rows delete",
+            node_name(&other).0
         ))),
     }
 }
@@ -139,39 +140,21 @@ pub(crate) async fn consumption(
     session: &SessionContext,
     table: &TableDeclaration,
     columns: RunColumns,
+    parameters: &Parameters,
 ) -> Result<Shaped> {
-    let plan = sql(session, table).await?;
+    let sql = Sql::of(table);
+    let plan = sql.query(session, parameters).await?;
     if let Some(input) = sources(&plan).into_iter().find(|name| !name.contains('/')) {
-        return Err(RunError::Sql {
-            place: table_name(table),
-            message: format!(
-                "it reads {input}, of which a run has the new rows only; \
-                 read a table instead, as in standard.{input}"
-            ),
-        });
+        let message = format!(
+            "it reads {input}, of which a run has the new rows only; \
+             read a table instead, as in standard.{input}"
+        );
+        return Err(sql.wrong_at(&input, message));
     }
     key_determines_partition(table, &plan)?;
     let output = names(&plan);
     let last = vec![lit(columns.run).alias("_run")];
     finish(table, plan, &output, last, None)
-}
-
-async fn sql(session: &SessionContext, table: &TableDeclaration) -> Result<LogicalPlan> {
-    let failed = |e: DataFusionError| RunError::sql(table_name(table), &e);
-    let plan = session
-        .state()
-        .create_logical_plan(&table.sql)
-        .await
-        .map_err(failed)?;
-    let one_query = SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false);
-    one_query.verify_plan(&plan).map_err(|_| RunError::Sql {
-        place: table_name(table),
-        message: "the SQL of a table is one query: SELECT, or WITH … SELECT".to_owned(),
-    })?;
-    Ok(plan)
 }
 
 fn names(plan: &LogicalPlan) -> Vec<String> {
@@ -227,14 +210,11 @@ fn key_determines_partition(table: &TableDeclaration, plan: &LogicalPlan) -> Res
                 && refs.iter().all(|column| bare.contains(column))
         });
         if !determined {
-            return Err(RunError::Sql {
-                place: table_name(table),
-                message: format!(
-                    "partition_by names {name}, which the key ({}) does not determine; add it to the key, \
-                     or compute it in the outermost SELECT from columns that the key has as they are",
-                    table.key.join(", ")
-                ),
-            });
+            return Err(Sql::of(table).wrong(format!(
+                "partition_by names {name}, which the key ({}) does not determine; add it to the key, \
+                 or compute it in the outermost SELECT from columns that the key has as they are",
+                table.key.join(", ")
+            )));
         }
     }
     Ok(())
@@ -249,12 +229,8 @@ fn finish(
     last: Vec<Expr>,
     beside: Option<Expr>,
 ) -> Result<Shaped> {
-    let name = table_name(table);
-    let wrong = |message: String| RunError::Sql {
-        place: name.clone(),
-        message,
-    };
-    let failed = |e: DataFusionError| RunError::sql(&name, &e);
+    let sql = Sql::of(table);
+    let failed = |e: DataFusionError| sql.failed(&e);
     for (what, columns) in [
         ("key", &table.key),
         ("refresh_by", &table.refresh_by),
@@ -262,7 +238,7 @@ fn finish(
         ("newest_by", &table.newest_by),
     ] {
         if let Some(missing) = columns.iter().find(|column| !output.contains(column)) {
-            return Err(wrong(format!(
+            return Err(sql.wrong(format!(
                 "{what} names {missing}, which its SQL does not select; it selects {}",
                 output.join(", ")
             )));
@@ -276,10 +252,11 @@ fn finish(
             .qualified_field_with_unqualified_name(column)
             .map_err(failed)?;
         let stored = stored_type(field.data_type()).ok_or_else(|| {
-            wrong(format!(
+            let message = format!(
                 "column {column} is {}, which a Delta table cannot hold; cast it in the SQL",
                 field.data_type()
-            ))
+            );
+            sql.wrong_at(column, message)
         })?;
         let expr = Expr::Column(Column::new(qualifier.cloned(), column));
         // The file name stays a dictionary until it is written: it repeats for every row.
@@ -303,7 +280,7 @@ fn finish(
     Ok(Shaped {
         plan: plan.build().map_err(failed)?,
         spec: TableSpec {
-            name,
+            name: table_name(table),
             schema: Arc::new(Schema::new(fields)),
             partition_by: table.partition_by.clone(),
         },
@@ -335,52 +312,56 @@ fn stored_type(data_type: &DataType) -> Option<DataType> {
 }
 
 /// Adds the system columns of the driving input to what a plan yields.
-fn carry(plan: LogicalPlan, inputs: &[String]) -> DataFusionResult<LogicalPlan> {
+fn carry(plan: LogicalPlan, inputs: &[String], sql: &Sql<'_>) -> Result<LogicalPlan> {
+    let failed = |e: DataFusionError| sql.failed(&e);
     match plan {
         LogicalPlan::TableScan(scan) => {
-            if inputs.iter().any(|input| input == scan.table_name.table()) {
+            let name = scan.table_name.table();
+            if inputs.iter().any(|input| input == name) {
                 return Ok(LogicalPlan::TableScan(scan));
             }
-            Err(DataFusionError::Plan(format!(
+            let message = format!(
                 "it reads {}, which is not an input; a standard table selects from one input ({})",
                 scan.table_name,
                 inputs.join(", ")
-            )))
+            );
+            Err(sql.wrong_at(name, message))
         }
         LogicalPlan::Projection(projection) => {
-            let inner = carry(Arc::unwrap_or_clone(projection.input), inputs)?;
+            let inner = carry(Arc::unwrap_or_clone(projection.input), inputs, sql)?;
             let mut exprs = projection.expr;
             for name in CARRIED {
                 let chosen = exprs.iter().any(|expr| {
                     expr.schema_name().to_string() == name || expr.qualified_name().1 == name
                 });
                 if !chosen {
-                    exprs.push(carried(inner.schema(), name)?);
+                    exprs.push(carried(inner.schema(), name).map_err(failed)?);
                 }
             }
-            Ok(LogicalPlan::Projection(Projection::try_new(
-                exprs,
-                Arc::new(inner),
-            )?))
+            let projection = Projection::try_new(exprs, Arc::new(inner)).map_err(failed)?;
+            Ok(LogicalPlan::Projection(projection))
         }
         LogicalPlan::SubqueryAlias(alias) => {
-            let inner = carry(Arc::unwrap_or_clone(alias.input), inputs)?;
-            let alias = SubqueryAlias::try_new(Arc::new(inner), alias.alias)?;
+            let inner = carry(Arc::unwrap_or_clone(alias.input), inputs, sql)?;
+            let alias = SubqueryAlias::try_new(Arc::new(inner), alias.alias).map_err(failed)?;
             Ok(LogicalPlan::SubqueryAlias(alias))
         }
         LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_) => {
             let exprs = plan.expressions();
             let inner = plan.inputs().into_iter().cloned();
             let inner = inner
-                .map(|input| carry(input, inputs))
-                .collect::<DataFusionResult<_>>()?;
-            plan.with_new_exprs(exprs, inner)
+                .map(|input| carry(input, inputs, sql))
+                .collect::<Result<_>>()?;
+            plan.with_new_exprs(exprs, inner).map_err(failed)
         }
-        other => Err(DataFusionError::Plan(format!(
-            "a standard table keeps the origin of every row, which {} cannot pass on; \
-             select rows here, and compute over them in a consumption table",
-            node_name(&other)
-        ))),
+        other => {
+            let (name, word) = node_name(&other);
+            let message = format!(
+                "a standard table keeps the origin of every row, which {name} cannot pass on; \
+                 select rows here, and compute over them in a consumption table"
+            );
+            Err(sql.wrong_at(word, message))
+        }
     }
 }
 
@@ -392,15 +373,16 @@ fn carried(schema: &DFSchema, name: &str) -> DataFusionResult<Expr> {
     })
 }
 
-fn node_name(plan: &LogicalPlan) -> &'static str {
+/// What a message calls a node, and the word by which it stands in the SQL.
+fn node_name(plan: &LogicalPlan) -> (&'static str, &'static str) {
     match plan {
-        LogicalPlan::Aggregate(_) => "GROUP BY or an aggregate",
-        LogicalPlan::Join(_) => "a join",
-        LogicalPlan::Union(_) => "UNION",
-        LogicalPlan::Distinct(_) => "DISTINCT",
-        LogicalPlan::Limit(_) => "LIMIT",
-        LogicalPlan::Unnest(_) => "UNNEST",
-        _ => "this SQL",
+        LogicalPlan::Aggregate(_) => ("GROUP BY or an aggregate", "GROUP"),
+        LogicalPlan::Join(_) => ("a join", "JOIN"),
+        LogicalPlan::Union(_) => ("UNION", "UNION"),
+        LogicalPlan::Distinct(_) => ("DISTINCT", "DISTINCT"),
+        LogicalPlan::Limit(_) => ("LIMIT", "LIMIT"),
+        LogicalPlan::Unnest(_) => ("UNNEST", "UNNEST"),
+        _ => ("this SQL", ""),
     }
 }
 

@@ -3,7 +3,7 @@
 //! A crate at a path wins while developing. A release is loaded only where a trusted key has
 //! signed it, from a private copy of exactly the bytes that were signed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use semver::Version;
 use crate::build::build;
 use crate::error::{Result, RunError};
 use crate::logic::Logic;
+use crate::parameters::{self, Parameters};
 use crate::record::TransformRecord;
 use crate::run::Settings;
 
@@ -39,6 +40,7 @@ pub(crate) struct Transform {
     pub(crate) plugin: Plugin,
     pub(crate) record: TransformRecord,
     pub(crate) logic: Logic,
+    pub(crate) parameters: Parameters,
     /// Why it is this one, for people.
     pub(crate) chosen: String,
     /// What somebody should know although it can be used.
@@ -80,8 +82,10 @@ fn from_crate(settings: &Settings, path: &std::path::Path) -> Result<Transform> 
     let version = check_identity(wanted, &plugin)?;
     // The version of a crate at a path stays what it is while its code changes.
     let release = format!("{version}+{}", digest.get(..12).unwrap_or(&digest));
+    let parameters = parameters_of(settings, &plugin)?;
     Ok(Transform {
-        logic: Logic::of(plugin.declaration(), &release, &BTreeMap::new()),
+        logic: Logic::of(plugin.declaration(), &release, &parameters.records()),
+        parameters,
         chosen: format!("built from {}, which wins over releases", path.display()),
         warnings: Vec::new(),
         plugin,
@@ -119,8 +123,10 @@ async fn from_registry(settings: &Settings) -> Result<Transform> {
             ),
         ));
     }
+    let parameters = parameters_of(settings, &plugin)?;
     Ok(Transform {
-        logic: Logic::of(declared, &version, &BTreeMap::new()),
+        logic: Logic::of(declared, &version, &parameters.records()),
+        parameters,
         chosen: format!("{choice} (from {})", registry.place()),
         warnings: choice.warnings.iter().map(ToString::to_string).collect(),
         plugin,
@@ -130,6 +136,11 @@ async fn from_registry(settings: &Settings) -> Result<Transform> {
             digest: choice.artifact.hex(),
         },
     })
+}
+
+fn parameters_of(settings: &Settings, plugin: &Plugin) -> Result<Parameters> {
+    let given = &settings.pipeline.transform.params;
+    parameters::values(plugin.declaration(), given).map_err(|message| settings.wrong(message))
 }
 
 /// Whether a lock decides.

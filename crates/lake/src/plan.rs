@@ -34,6 +34,13 @@ pub(crate) fn text(plan: &Plan, sql: bool) -> String {
         "  transform {} {}: {}",
         transform.name, transform.version, plan.chosen
     );
+    for parameter in &plan.parameters {
+        let _ = writeln!(
+            text,
+            "    parameter {} = {}",
+            parameter.name, parameter.value
+        );
+    }
     for function in &plan.functions {
         let _ = writeln!(text, "    function {function}");
     }

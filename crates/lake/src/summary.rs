@@ -208,6 +208,11 @@ pub(crate) fn json(report: &Report) -> Value {
                 "pipeline": report.pipeline,
                 "root": report.root,
                 "transform": record.transform,
+                "parameters": record
+                    .parameters
+                    .iter()
+                    .map(|p| (p.name.clone(), json!(p.value)))
+                    .collect::<Map<_, _>>(),
                 "inputs": inputs,
                 "tables": tables,
                 "seconds": record.seconds,

@@ -36,6 +36,11 @@ pub fn trial() -> Transform {
         "no query" => "DROP TABLE readings",
         "key is not selected" => "SELECT start_time, usage_kwh FROM readings",
         "standard aggregates" => "SELECT meter_id, max(start_time) AS start_time FROM readings GROUP BY meter_id",
+        "a spot in several lines" => "SELECT\n    meter_id,\n    start_time,\n    usage AS usage_kwh\nFROM readings",
+        "wrong arguments" => "SELECT trick(meter_id, 1) AS meter_id, start_time, usage_kwh FROM readings",
+        "reads a table" => "SELECT meter_id, start_time, usage_kwh\nFROM standard.readings",
+        "parameter" => "SELECT meter_id, start_time, usage_kwh * $factor AS usage_kwh FROM readings",
+        "unknown parameter" => "SELECT meter_id, start_time, usage_kwh\nFROM readings WHERE usage_kwh < $mots",
         "fails while it runs" => "SELECT meter_id, start_time, 1 / (usage_kwh - usage_kwh) AS usage_kwh FROM readings",
         _ => "SELECT meter_id, start_time, usage_kwh FROM readings",
     };
@@ -46,6 +51,7 @@ pub fn trial() -> Transform {
     };
     let check = match trial.as_str() {
         "check does not plan" => "usage >= 0",
+        "parameter" => "usage_kwh < $most",
         _ => "usage_kwh >= 0",
     };
     let mut input = Input::csv("readings")
@@ -62,8 +68,14 @@ pub fn trial() -> Transform {
         "check stops" => input.fail("usage is small", "usage_kwh < 5"),
         _ => input,
     };
+    let most = match trial.as_str() {
+        "parameter without a value" => param("most", integer()).about("what a meter can measure in an hour"),
+        _ => param("most", integer()).default("10"),
+    };
     Transform::new()
         .input(input)
+        .param(most)
+        .param(param("factor", decimal(4, 2)).default("2.50"))
         .table(Table::standard("readings").sql(readings).key(["meter_id", "start_time"]))
         .table(Table::consumption("totals").sql(totals).key(["meter_id"]))
         .function(Function::scalar("trick", [text()], text(), trick))
@@ -133,23 +145,102 @@ fn sql_that_does_not_plan_names_its_table_and_what_is_there() {
     misbehaves(
         "unknown column",
         1,
-        &["standard/readings", "meter", "meter_id"],
+        &[
+            "standard/readings, line 1, column 8: there is no column meter; did you mean meter_id?",
+            "  1 | SELECT meter, start_time, usage_kwh FROM readings\n    |        ^^^^^\n",
+        ],
     );
-    misbehaves("no SQL", 1, &["standard/readings", "SELEKT"]);
+    misbehaves(
+        "a spot in several lines",
+        1,
+        &[
+            "standard/readings, line 4, column 5: there is no column usage; did you mean usage_kwh?",
+            "  4 |     usage AS usage_kwh\n    |     ^^^^^\n",
+        ],
+    );
+    misbehaves(
+        "no SQL",
+        1,
+        &["standard/readings, line 1, column 1", "SELEKT"],
+    );
     misbehaves(
         "no query",
         1,
-        &["standard/readings: the SQL of a table is one query"],
+        &["standard/readings: the SQL has to be one query"],
     );
     misbehaves(
         "unknown table",
         1,
-        &["consumption/totals", "standard.nothing"],
+        &["consumption/totals, line 1", "standard.nothing"],
+    );
+    misbehaves(
+        "reads a table",
+        1,
+        &[
+            "standard/readings, line 2, column 6: there is no table standard.readings; \
+             there is readings",
+        ],
     );
     misbehaves(
         "check does not plan",
         1,
-        &["usage is not negative", "usage"],
+        &[
+            "input readings, check 'usage is not negative', line 1, column 1",
+            "there is no column usage; did you mean usage_kwh?",
+        ],
+    );
+}
+
+#[test]
+fn a_call_with_wrong_arguments_is_shown_with_what_the_function_takes() {
+    misbehaves(
+        "wrong arguments",
+        1,
+        &[
+            "standard/readings, line 1, column 8: trick is called with (text, integer); \
+             it is declared as trick(text)",
+            "^^^^^",
+        ],
+    );
+}
+
+#[test]
+fn sql_reads_parameters_by_name_and_the_run_records_their_values() {
+    let lake = trial_lake("1").variable("TRIAL", "parameter");
+    lake.put("b.csv", 1, csv([reading(1, 2, 1, 0, "11")]));
+    let report = lake.publish(&["--set", "limits.rejected=50%"]);
+    assert_eq!(report["inputs"]["readings"]["rejected"], 1);
+    assert_eq!(report["parameters"]["most"], "10");
+    assert_eq!(report["parameters"]["factor"], "2.50");
+    let total = "SELECT meter_id, total FROM consumption.totals";
+    assert_eq!(lake.rows(total), ["M0000001,5.00000"]);
+    let recorded = &lake.query("SELECT parameters FROM _lake.runs")[0]["parameters"];
+    assert_eq!(recorded[0]["name"], "most");
+    assert_eq!(recorded[0]["value"], "10");
+}
+
+#[test]
+fn a_parameter_that_is_not_declared_is_shown_with_those_that_are() {
+    misbehaves(
+        "unknown parameter",
+        1,
+        &[
+            "standard/readings, line 2, column 33: $mots is no parameter; did you mean $most?",
+            "The transform declares $most, $factor",
+        ],
+    );
+}
+
+#[test]
+fn a_parameter_without_a_value_is_named_with_what_it_means() {
+    misbehaves(
+        "parameter without a value",
+        2,
+        &[
+            "pipeline.yaml",
+            "its parameter most (what a meter can measure in an hour), which is integer",
+            "set transform.params.most",
+        ],
     );
 }
 
@@ -170,7 +261,12 @@ fn a_standard_table_that_aggregates_is_told_where_to_do_that() {
     misbehaves(
         "standard aggregates",
         1,
-        &["standard/readings", "GROUP BY", "consumption table"],
+        &[
+            "standard/readings, line 1, column ",
+            "GROUP BY",
+            "consumption table",
+            "^^^^^\n",
+        ],
     );
 }
 
