@@ -41,7 +41,7 @@ fn lock(version: &str) -> LockEntry {
 }
 
 /// A question that owns its parts.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Asked {
     requirement: VersionReq,
     request: Option<Version>,

@@ -178,10 +178,9 @@ fn a_change_by_hand_is_told_with_its_line_and_both_digests() {
     ] {
         let (before, after) = text.rsplit_once(old).unwrap();
         let error = parse(&format!("{before}{new}{after}")).unwrap_err();
-        let line = 1 + text
-            .lines()
-            .rposition(|line| line.starts_with("entry = "))
-            .unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines.iter().rposition(|line| line.starts_with("entry = "));
+        let line = 1 + last.unwrap();
         assert!(
             error.starts_with(&format!("lake.lock:{line}: the entry of pipeline ")),
             "{error}"
@@ -211,7 +210,10 @@ fn what_is_no_lock_is_told_with_its_line() {
             "lake.lock:6: unknown field `transfer`",
         ),
         (text.replace("\"1.0.0\"", "\"1.0\""), "lake.lock:7: "),
-        (text.replace("sha256:", "sha1:"), "lake.lock:8: `sha1:"),
+        (
+            text.replace("release = \"sha256:", "release = \"sha1:"),
+            "lake.lock:8: `sha1:",
+        ),
         (
             format!("{text}\n[[pipeline]]\n"),
             "lake.lock:25: missing field `name`",
