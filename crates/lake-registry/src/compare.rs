@@ -20,8 +20,8 @@
 use std::fmt;
 
 use lake_plugin::{
-    CheckDeclaration, ColumnDeclaration, FunctionDeclaration, InputDeclaration, InputFormat,
-    ParameterDeclaration, Severity, TableCheckDeclaration, TableDeclaration,
+    CheckDeclaration, ColumnDeclaration, InputDeclaration, InputFormat, ParameterDeclaration,
+    Severity, TableCheckDeclaration, TableDeclaration,
 };
 use serde::Serialize;
 
@@ -373,11 +373,22 @@ impl Changes {
 
     fn functions(&mut self, old: &Interface, new: &Interface) {
         let (old, new) = (&old.declaration.functions, &new.declaration.functions);
-        let thing = |function: &FunctionDeclaration| format!("function {}", function.name);
-        for side in pair(old, new, |function| &function.name) {
+        self.internals("function", old, new, |function| &function.name);
+    }
+
+    /// Things that only the transform itself uses.
+    fn internals<'a, T: PartialEq>(
+        &mut self,
+        kind: &str,
+        old: &'a [T],
+        new: &'a [T],
+        name: impl Fn(&'a T) -> &'a String,
+    ) {
+        let thing = |internal| format!("{kind} {}", name(internal));
+        for side in pair(old, new, &name) {
             match side {
-                Side::Removed(function) => self.add(Level::Patch, thing(function), "is removed"),
-                Side::Added(function) => self.add(Level::Patch, thing(function), "is new"),
+                Side::Removed(internal) => self.add(Level::Patch, thing(internal), "is removed"),
+                Side::Added(internal) => self.add(Level::Patch, thing(internal), "is new"),
                 Side::Both(old, new) if old != new => {
                     self.add(Level::Patch, thing(old), "is declared in another way");
                 }
