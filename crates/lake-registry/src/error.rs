@@ -49,9 +49,9 @@ pub enum Error {
     /// A text or file is no usable key.
     #[error("{0}")]
     Key(String),
-    /// A transform or a version cannot have this name.
+    /// A name, a version or a release that cannot be.
     #[error("{what}")]
-    Name {
+    Refused {
         /// What is wrong, and what would be right.
         what: String,
     },

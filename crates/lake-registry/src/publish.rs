@@ -97,7 +97,7 @@ impl Registry {
     /// [`check_bump`](crate::check_bump).
     ///
     /// # Errors
-    /// [`Error::Name`] where name or version cannot be published; [`Error::Changed`] and
+    /// [`Error::Refused`] where name or version cannot be published; [`Error::Changed`] and
     /// [`Error::Size`] where a blob has other bytes than its address says; [`Error::Format`] where
     /// something that is no release has the version; [`Error::Store`].
     pub async fn publish(
@@ -182,7 +182,7 @@ impl Registry {
 fn check(new: &NewRelease) -> Result<()> {
     check_name(&new.name)?;
     check_version(&new.version)?;
-    let refuse = |what: String| Err(Error::Name { what });
+    let refuse = |what: String| Err(Error::Refused { what });
     if new.artifacts.is_empty() {
         let (name, version) = (&new.name, &new.version);
         return refuse(format!(
@@ -243,13 +243,13 @@ fn describe(new: &NewRelease, now: DateTime<Utc>, blobs: &mut Vec<Upload>) -> Re
 }
 
 fn sealed(release: &Release, key: &SigningKey) -> Result<Bytes> {
-    let payload = serde_json::to_vec(release).map_err(|e| Error::Name {
+    let payload = serde_json::to_vec(release).map_err(|e| Error::Refused {
         what: format!("the release cannot be written as JSON: {e}"),
     })?;
     let body = envelope::seal(PAYLOAD_TYPE, &payload, key);
     let size = u64::try_from(body.len()).unwrap_or(u64::MAX);
     if size > MOST_RELEASE {
-        return Err(Error::Name {
+        return Err(Error::Refused {
             what: format!(
                 "the release file has {size} bytes, and may have {MOST_RELEASE}: shorten the notes"
             ),
@@ -262,7 +262,7 @@ fn sealed(release: &Release, key: &SigningKey) -> Result<Bytes> {
 fn differences(one: &Release, other: &Release) -> Result<Vec<String>> {
     let fields = |release: &Release| match serde_json::to_value(release) {
         Ok(Value::Object(fields)) => Ok(fields),
-        _ => Err(Error::Name {
+        _ => Err(Error::Refused {
             what: format!("{} {} cannot be compared", release.name, release.version),
         }),
     };

@@ -180,9 +180,9 @@ async fn names_and_versions_that_no_release_can_have_are_refused() {
             .registry
             .open(name, &version, None, &place.trusted)
             .await;
-        assert!(matches!(opened, Err(Error::Name { .. })), "{name}");
+        assert!(matches!(opened, Err(Error::Refused { .. })), "{name}");
         let listed = place.registry.list(Some(name), &place.trusted).await;
-        assert!(matches!(listed, Err(Error::Name { .. })), "{name}");
+        assert!(matches!(listed, Err(Error::Refused { .. })), "{name}");
     }
     let refused = place
         .registry
