@@ -154,6 +154,14 @@ pub enum Error {
         /// How many it has.
         found: u64,
     },
+    /// Something lies where a publisher has to put something else.
+    #[error("{path}: {what}; nothing can use it, so remove it and publish again")]
+    Spoilt {
+        /// The object.
+        path: String,
+        /// What is there.
+        what: String,
+    },
     /// An object is so large that it is not even read.
     #[error("{path}: it has {found} bytes, and lake writes {most} at most; it is not read")]
     TooLarge {

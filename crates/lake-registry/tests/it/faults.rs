@@ -153,16 +153,7 @@ async fn a_release_that_lands_while_we_put_ours_is_looked_at() {
 
 #[tokio::test]
 async fn a_blob_with_other_bytes_than_its_address_stops_the_release() {
-    for (bytes, says) in [
-        (
-            "linux 1.2.X",
-            "the library for x86_64-unknown-linux-gnu should be sha256:",
-        ),
-        (
-            "much more than there should be",
-            "should have 11 bytes and has 30; it was changed since",
-        ),
-    ] {
+    for bytes in ["linux 1.2.X", "linux", "", "much more than there should be"] {
         let (store, place) = failing();
         let mut new = release("1.2.0");
         new.artifacts.retain(|target, _| target == LINUX);
@@ -172,7 +163,9 @@ async fn a_blob_with_other_bytes_than_its_address_stops_the_release() {
         );
         let published = place.registry.publish(&new, &place.key, noon()).await;
         let error = published.unwrap_err().to_string();
-        assert!(error.contains(says), "{error}");
+        let says = ": these are not the bytes of the library for x86_64-unknown-linux-gnu, although \
+                    their digest says so; nothing can use it, so remove it and publish again";
+        assert!(error.ends_with(says), "{error}");
         store.heal();
         assert_eq!(place.visible().await, [""; 0]);
     }

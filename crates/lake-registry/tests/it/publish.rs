@@ -156,6 +156,21 @@ async fn something_that_is_no_release_is_not_overwritten() {
         error.starts_with("registry/utility/1.2.0/release.json: it is no DSSE"),
         "{error}"
     );
+    assert!(
+        error.ends_with("nothing can use it, so remove it and publish again"),
+        "{error}"
+    );
+
+    let place = Place::with(&["1.0.0"]).await;
+    let old = place.get(&release_json("1.0.0")).await;
+    place.put(&release_json("1.2.0"), old).await;
+    let new = release("1.2.0");
+    let error = place.registry.publish(&new, &place.key, noon()).await;
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "registry/utility/1.2.0/release.json: it is the release utility 1.0.0, put in the place of \
+         utility 1.2.0; nothing can use it, so remove it and publish again"
+    );
 }
 
 #[tokio::test]
