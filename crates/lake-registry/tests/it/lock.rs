@@ -216,7 +216,7 @@ fn what_is_no_lock_is_told_with_its_line() {
         ),
         (
             format!("{text}\n[[pipeline]]\n"),
-            "lake.lock:25: missing field `name`",
+            "lake.lock:26: missing field `name`",
         ),
         (
             text.replace("[[pipeline]]", "<<<<<<< HEAD"),
@@ -224,7 +224,7 @@ fn what_is_no_lock_is_told_with_its_line() {
         ),
         (
             text.clone() + text.split_once("version = 1\n").unwrap().1,
-            "lake.lock:25: pipeline \"backfill\" has two entries; remove one",
+            "lake.lock:26: pipeline \"backfill\" has two entries; remove one",
         ),
     ] {
         let error = parse(&bad).unwrap_err();
