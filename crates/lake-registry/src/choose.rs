@@ -1,16 +1,4 @@
 //! Choosing a release: which one a run takes, and why.
-//!
-//! Functions over what a registry has; nothing is read here. In this order:
-//!
-//! 1. *What was asked for by name and version* is taken. It must be there, suit host and target,
-//!    and not be blocked. That it is yanked, outside of the requirement, or not what the lock says
-//!    is a warning.
-//! 2. *What the lock pins* is taken. It must be what the registry has, digest by digest, and fit
-//!    the requirement. That it is yanked is a warning. One that is blocked gives way to the newest
-//!    older release that rule 3 would take, with a warning: somebody has rolled back from it.
-//! 3. *The newest within the requirement* is taken that is neither yanked nor blocked and suits
-//!    host and target. Pre-releases count where the requirement names one of the same version, as
-//!    in Cargo.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -214,6 +202,18 @@ pub enum Named {
 }
 
 /// Chooses a release. The order of the candidates does not matter.
+///
+/// In this order:
+///
+/// 1. *What was asked for by name and version* is taken. It must be there, suit host and target,
+///    and not be blocked. That it is yanked, outside of the requirement, or not what the lock says
+///    is a warning.
+/// 2. *What the lock pins* is taken. It must be what the registry has, digest by digest, and fit
+///    the requirement. That it is yanked is a warning. One that is blocked gives way to the newest
+///    older release that rule 3 would take, with a warning: somebody has rolled back from it.
+/// 3. *The newest within the requirement* is taken that is neither yanked nor blocked and suits
+///    host and target. Pre-releases count where the requirement names one of the same version, as
+///    in Cargo.
 ///
 /// # Errors
 /// [`NoChoice`], with what stood in the way of each candidate.

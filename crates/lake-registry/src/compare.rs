@@ -1,27 +1,10 @@
 //! How one release differs from another, and what each difference means to those who rely on it.
-//!
-//! Two kinds of people rely on a release. Those who read its tables need what they select to be
-//! there and to mean the same. Those who run it need their pipeline file and their raw files to
-//! work as before. What breaks one of them is major, what they can use in addition is minor, and
-//! what they cannot see is a patch.
-//!
-//! Some decisions that could have gone the other way:
-//!
-//! - A type that is made wider (`int32` to `integer`) is major. A stored table does not change its
-//!   type, and a reader with a schema of its own breaks.
-//! - A new check is minor although it can reject rows that were accepted: that is what releases of
-//!   a transform are for, and the limits of a run stop one that rejects too many.
-//! - A check that is gone, or is less severe, is minor: rows come that did not come before.
-//! - Which row of a key stays (`newest_by`), whether rows delete others (`delete_when`), and the
-//!   default of a parameter are minor: tables look as before, and hold other rows.
-//! - The text of SQL, and everything about functions, is a patch: only the transform's own SQL
-//!   calls them, and what it yields shows in the columns.
 
 use std::fmt;
 
 use lake_plugin::{
-    CheckDeclaration, ColumnDeclaration, FunctionDeclaration, InputDeclaration, InputFormat,
-    ParameterDeclaration, Severity, TableCheckDeclaration, TableDeclaration,
+    CheckDeclaration, ColumnDeclaration, InputDeclaration, InputFormat, ParameterDeclaration,
+    Severity, TableCheckDeclaration, TableDeclaration,
 };
 use serde::Serialize;
 
@@ -68,6 +51,23 @@ impl fmt::Display for Change {
 }
 
 /// All differences, the gravest first, and otherwise in the order of the declaration.
+///
+/// Two kinds of people rely on a release. Those who read its tables need what they select to be
+/// there and to mean the same. Those who run it need their pipeline file and their raw files to
+/// work as before. What breaks one of them is major, what they can use in addition is minor, and
+/// what they cannot see is a patch.
+///
+/// Some decisions that could have gone the other way:
+///
+/// - A type that is made wider (`int32` to `integer`) is major. A stored table does not change its
+///   type, and a reader with a schema of its own breaks.
+/// - A new check is minor although it can reject rows that were accepted: that is what releases of
+///   a transform are for, and the limits of a run stop one that rejects too many.
+/// - A check that is gone, or is less severe, is minor: rows come that did not come before.
+/// - Which row of a key stays (`newest_by`), whether rows delete others (`delete_when`), and the
+///   default of a parameter are minor: tables look as before, and hold other rows.
+/// - The text of SQL, and everything about functions, is a patch: only the transform's own SQL
+///   calls them, and what it yields shows in the columns.
 #[must_use]
 pub fn compare(old: &Interface, new: &Interface) -> Vec<Change> {
     let mut changes = Changes::default();
@@ -373,11 +373,22 @@ impl Changes {
 
     fn functions(&mut self, old: &Interface, new: &Interface) {
         let (old, new) = (&old.declaration.functions, &new.declaration.functions);
-        let thing = |function: &FunctionDeclaration| format!("function {}", function.name);
-        for side in pair(old, new, |function| &function.name) {
+        self.internals("function", old, new, |function| &function.name);
+    }
+
+    /// Things that only the transform itself uses.
+    fn internals<'a, T: PartialEq>(
+        &mut self,
+        kind: &str,
+        old: &'a [T],
+        new: &'a [T],
+        name: impl Fn(&'a T) -> &'a String,
+    ) {
+        let thing = |internal| format!("{kind} {}", name(internal));
+        for side in pair(old, new, &name) {
             match side {
-                Side::Removed(function) => self.add(Level::Patch, thing(function), "is removed"),
-                Side::Added(function) => self.add(Level::Patch, thing(function), "is new"),
+                Side::Removed(internal) => self.add(Level::Patch, thing(internal), "is removed"),
+                Side::Added(internal) => self.add(Level::Patch, thing(internal), "is new"),
                 Side::Both(old, new) if old != new => {
                     self.add(Level::Patch, thing(old), "is declared in another way");
                 }

@@ -136,6 +136,27 @@ mod tests {
         );
     }
 
+    /// The same message, signed with `openssl pkeyutl -sign -rawin`.
+    #[test]
+    fn a_signature_is_the_one_that_openssl_makes() {
+        let mut secret = [0; 32];
+        let pem = BASE64_STANDARD
+            .decode("MC4CAQAwBQYDK2VwBCIEIN0+CPop46a+9bNzi6ZvEl9nNr+69ZsUHwl2x1ZxtBtM")
+            .unwrap();
+        secret.copy_from_slice(&pem[16..]);
+        let key = SigningKey::from_random(secret);
+        let sealed = seal("http://example.com/HelloWorld", b"hello world", &key);
+        let envelope = Envelope::parse(&sealed).unwrap();
+        assert_eq!(
+            BASE64_STANDARD.encode(envelope.signatures[0].bytes),
+            "QWL1mJYGrWFpuHBcLLNjiE8JRqzAGzkAnDxhBMNU719xr8umfNnMS79Sci+GvXs+DuDgR27bqKkKTjWCy0nWAQ=="
+        );
+        assert!(
+            key.public()
+                .verifies(&envelope.signed_bytes(), &envelope.signatures[0].bytes)
+        );
+    }
+
     #[test]
     fn lengths_are_counted_in_bytes() {
         let encoded = pre_authentication_encoding("ä", "ö€".as_bytes());

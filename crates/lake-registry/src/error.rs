@@ -49,9 +49,9 @@ pub enum Error {
     /// A text or file is no usable key.
     #[error("{0}")]
     Key(String),
-    /// A transform or a version cannot have this name.
+    /// A name, a version or a release that cannot be.
     #[error("{what}")]
-    Name {
+    Refused {
         /// What is wrong, and what would be right.
         what: String,
     },
@@ -153,6 +153,14 @@ pub enum Error {
         expected: u64,
         /// How many it has.
         found: u64,
+    },
+    /// Something lies where a publisher has to put something else.
+    #[error("{path}: {what}; nothing can use it, so remove it and publish again")]
+    Spoilt {
+        /// The object.
+        path: String,
+        /// What is there.
+        what: String,
     },
     /// An object is so large that it is not even read.
     #[error("{path}: it has {found} bytes, and lake writes {most} at most; it is not read")]

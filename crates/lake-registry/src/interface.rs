@@ -44,9 +44,9 @@ impl Interface {
     /// As a release keeps it.
     ///
     /// # Errors
-    /// [`Error::Name`] where the declaration cannot be written as JSON.
+    /// [`Error::Refused`] where the declaration cannot be written as JSON.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec_pretty(self).map_err(|e| Error::Name {
+        serde_json::to_vec_pretty(self).map_err(|e| Error::Refused {
             what: format!("what the transform declares cannot be written as JSON: {e}"),
         })
     }

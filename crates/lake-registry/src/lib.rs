@@ -133,6 +133,7 @@ mod private_copy;
 mod publish;
 mod registry;
 mod release;
+mod source;
 mod store;
 mod trusted;
 mod yank;

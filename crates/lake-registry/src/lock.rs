@@ -1,24 +1,4 @@
 //! `lake.lock`: which release each pipeline runs, until somebody moves it.
-//!
-//! ```toml
-//! version = 1
-//!
-//! [[pipeline]]
-//! name = "utility"
-//! transform = "utility"
-//! version = "1.2.0"
-//! release = "sha256:…"      # of the bytes of release.json
-//! entry = "sha256:…"        # of this entry
-//!
-//! [pipeline.targets]
-//! x86_64-unknown-linux-gnu = "sha256:…"
-//! ```
-//!
-//! `entry` is there for accidents: a byte that flips in a name would otherwise make an entry
-//! disappear, and a pipeline that is not locked takes the newest release. It covers one entry and
-//! not the file, so that two branches which move two pipelines can be merged. It holds nobody back
-//! who wants to choose another release; that is what a review of the file is for, and whatever it
-//! names has to be signed all the same.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -34,7 +14,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::release::Verified;
-use crate::trusted::Source;
+use crate::source::Source;
 
 /// The form of the file that this version reads and writes.
 const FORMAT: u32 = 1;
@@ -42,6 +22,26 @@ const FORMAT: u32 = 1;
 const HEAD: &str = "# Written by `lake plugin update`. It belongs under version control.\n";
 
 /// The releases that pipelines are locked to.
+///
+/// ```toml
+/// version = 1
+///
+/// [[pipeline]]
+/// name = "utility"
+/// transform = "utility"
+/// version = "1.2.0"
+/// release = "sha256:…"      # of the bytes of release.json
+/// entry = "sha256:…"        # of this entry
+///
+/// [pipeline.targets]
+/// x86_64-unknown-linux-gnu = "sha256:…"
+/// ```
+///
+/// `entry` is there for accidents: a byte that flips in a name would otherwise make an entry
+/// disappear, and a pipeline that is not locked takes the newest release. It covers one entry and
+/// not the file, so that two branches which move two pipelines can be merged. It holds nobody back
+/// who wants to choose another release; that is what a review of the file is for, and whatever it
+/// names has to be signed all the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lock {
     entries: BTreeMap<String, LockEntry>,

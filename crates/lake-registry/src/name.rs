@@ -25,7 +25,7 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::Name { what })
+    Err(Error::Refused { what })
 }
 
 /// Semver says that versions which differ in build metadata only are equally new. Of two such
@@ -36,7 +36,7 @@ pub(crate) fn check_version(version: &Version) -> Result<()> {
     }
     let mut plain = version.clone();
     plain.build = semver::BuildMetadata::EMPTY;
-    Err(Error::Name {
+    Err(Error::Refused {
         what: format!(
             "{version} cannot be published: build metadata (+{}) does not make one version newer \
              than another; publish {plain}, and name the commit in the release",

@@ -97,9 +97,8 @@ impl Registry {
     /// [`check_bump`](crate::check_bump).
     ///
     /// # Errors
-    /// [`Error::Name`] where name or version cannot be published; [`Error::Changed`] and
-    /// [`Error::Size`] where a blob has other bytes than its address says; [`Error::Format`] where
-    /// something that is no release has the version; [`Error::Store`].
+    /// [`Error::Refused`] where the release cannot be published; [`Error::Spoilt`] where something
+    /// else lies in the place of a blob or of the release; [`Error::Store`].
     pub async fn publish(
         &self,
         new: &NewRelease,
@@ -136,15 +135,13 @@ impl Registry {
 
     async fn put_blob(&self, blob: &Blob, thing: &str, bytes: &Bytes) -> Result<()> {
         let path = blob_path(&blob.digest);
-        let put = self.objects.put_new(&path, bytes, blob.size).await;
-        match put.map_err(|e| e.of_exact_size(thing))? {
-            Put::There => Ok(()),
-            Put::Other(found) => Err(Error::Changed {
+        match self.objects.put_new(&path, bytes, blob.size).await {
+            Ok(Put::There) => Ok(()),
+            Ok(Put::Other(_)) | Err(Error::TooLarge { .. }) => Err(Error::Spoilt {
                 path: self.objects.shown(&path),
-                thing: thing.to_owned(),
-                expected: blob.digest,
-                found: Digest::of(&found),
+                what: format!("these are not the bytes of {thing}, although their digest says so"),
             }),
+            Err(error) => Err(error),
         }
     }
 
@@ -157,7 +154,8 @@ impl Registry {
         key: &SigningKey,
     ) -> Result<Published> {
         let shown = self.objects.shown(path);
-        let found = Claimed::read(&shown, found, &new.name, &new.version)?;
+        let found = Claimed::read(&shown, found, &new.name, &new.version);
+        let found = found.map_err(spoilt)?;
         let mut differences = differences(&found.release, new)?;
         if !found.is_signed_by(&key.public()) {
             differences.push("signatures".to_owned());
@@ -179,10 +177,26 @@ impl Registry {
     }
 }
 
+/// What has the version of a release and is none will never be one.
+fn spoilt(error: Error) -> Error {
+    match error {
+        Error::Format { path, what } => Error::Spoilt { path, what },
+        Error::Misplaced {
+            path,
+            expected,
+            found,
+        } => Error::Spoilt {
+            path,
+            what: format!("it is the release {found}, put in the place of {expected}"),
+        },
+        other => other,
+    }
+}
+
 fn check(new: &NewRelease) -> Result<()> {
     check_name(&new.name)?;
     check_version(&new.version)?;
-    let refuse = |what: String| Err(Error::Name { what });
+    let refuse = |what: String| Err(Error::Refused { what });
     if new.artifacts.is_empty() {
         let (name, version) = (&new.name, &new.version);
         return refuse(format!(
@@ -243,13 +257,13 @@ fn describe(new: &NewRelease, now: DateTime<Utc>, blobs: &mut Vec<Upload>) -> Re
 }
 
 fn sealed(release: &Release, key: &SigningKey) -> Result<Bytes> {
-    let payload = serde_json::to_vec(release).map_err(|e| Error::Name {
+    let payload = serde_json::to_vec(release).map_err(|e| Error::Refused {
         what: format!("the release cannot be written as JSON: {e}"),
     })?;
     let body = envelope::seal(PAYLOAD_TYPE, &payload, key);
     let size = u64::try_from(body.len()).unwrap_or(u64::MAX);
     if size > MOST_RELEASE {
-        return Err(Error::Name {
+        return Err(Error::Refused {
             what: format!(
                 "the release file has {size} bytes, and may have {MOST_RELEASE}: shorten the notes"
             ),
@@ -262,7 +276,7 @@ fn sealed(release: &Release, key: &SigningKey) -> Result<Bytes> {
 fn differences(one: &Release, other: &Release) -> Result<Vec<String>> {
     let fields = |release: &Release| match serde_json::to_value(release) {
         Ok(Value::Object(fields)) => Ok(fields),
-        _ => Err(Error::Name {
+        _ => Err(Error::Refused {
             what: format!("{} {} cannot be compared", release.name, release.version),
         }),
     };

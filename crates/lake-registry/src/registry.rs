@@ -126,7 +126,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::Store`] where the store fails: half a list would make an old release look like the
-    /// newest. [`Error::Name`] where no transform can have the name.
+    /// newest. [`Error::Refused`] where no transform can have the name.
     pub async fn list(&self, name: Option<&str>, trusted: &TrustedKeys) -> Result<Listing> {
         let names = match name {
             Some(name) => {

@@ -1,17 +1,6 @@
-//! The keys that a host or a pipeline trusts: a TOML file that people write.
-//!
-//! ```toml
-//! [[key]]
-//! name = "meters team 2026"
-//! public = "Mrq6Y7njhmuxMWjpp61fdTkilAu1po1LTyyTXd1tybk="   # or PEM in """ """
-//! valid_from = 2026-01-01      # optional; both in UTC
-//! valid_until = 2027-01-01     # optional; the first instant that is no longer covered
-//! transforms = ["utility"]     # optional: all where it says nothing
-//! revoked = "laptop was stolen"  # optional: a reason, or true
-//! ```
+//! The keys that a host or a pipeline trusts.
 
 use std::fs;
-use std::ops::Range;
 use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
@@ -21,8 +10,19 @@ use toml::value::Datetime;
 
 use crate::error::{Error, Result};
 use crate::keys::PublicKey;
+use crate::source::Source;
 
 /// Public keys, and what each may sign. No keys trust nothing.
+///
+/// ```toml
+/// [[key]]
+/// name = "meters team 2026"
+/// public = "Mrq6Y7njhmuxMWjpp61fdTkilAu1po1LTyyTXd1tybk="   # or PEM in """ """
+/// valid_from = 2026-01-01      # optional; both in UTC
+/// valid_until = 2027-01-01     # optional; the first instant that is no longer covered
+/// transforms = ["utility"]     # optional: all where it says nothing
+/// revoked = "laptop was stolen"  # optional: a reason, or true
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct TrustedKeys {
     keys: Vec<TrustedKey>,
@@ -204,28 +204,4 @@ fn instant(written: &Datetime) -> Option<DateTime<Utc>> {
     }
     let day = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok()?;
     Some(day.and_hms_opt(0, 0, 0)?.and_utc())
-}
-
-/// A text that people wrote, and where it is, for messages.
-pub(crate) struct Source<'a> {
-    pub(crate) text: &'a str,
-    pub(crate) path: &'a Path,
-}
-
-impl Source<'_> {
-    /// What the parser says, with the line.
-    pub(crate) fn syntax(&self, error: &toml::de::Error) -> Error {
-        let line = error.span().map(|span| self.line(&span));
-        Error::file(self.path, line, error.message().trim())
-    }
-
-    /// Something that is wrong at a place of the text.
-    pub(crate) fn fault(&self, span: Range<usize>, what: impl Into<String>) -> Error {
-        Error::file(self.path, Some(self.line(&span)), what)
-    }
-
-    fn line(&self, span: &Range<usize>) -> usize {
-        let before = self.text.as_bytes().iter().take(span.start);
-        1 + before.filter(|byte| **byte == b'\n').count()
-    }
 }
