@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lake_plugin::arrow::array::{ArrayRef, AsArray, Int64Array, StringArray, StringBuilder};
+use lake_plugin::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, StringBuilder};
 use lake_plugin::arrow::datatypes::Int64Type;
 
 /// Returns what it is given: all that is left is the way there and back.

@@ -9,7 +9,8 @@
 //! The script builds this program and the transform that it loads, optimised, and runs it. Each
 //! figure is a median over the repetitions, in which both sides take turns. `validation` is the
 //! part of the boundary's time in which the host looks at every value of a result, measured by
-//! doing that alone; what is left is the crossing itself, which does not depend on the rows.
+//! doing that alone. `crossing` is what is then left: the way there and back, which does not
+//! depend on the rows. Beside a function that takes long it is lost in the noise.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
