@@ -18,7 +18,8 @@
  * Who owns what
  *   1. An argument array is moved into the call. The callee releases it, or moves it out and sets
  *      `release` to NULL, before it returns, whatever it returns. This goes for the array and for
- *      its schema. The caller releases what still has a `release` afterwards.
+ *      its schema. The caller releases what still has a `release` afterwards. So a result may
+ *      point into an argument only where the callee has moved that argument out.
  *   2. A result is moved out of the call. The caller gives space for it, in which every byte is
  *      zero; the callee fills it in on success and leaves it alone on failure. From then on it is
  *      the caller's, which calls `release` exactly once, from any thread, at any later time.
@@ -29,7 +30,9 @@
  *
  * What a function returns
  *   LAKE_OK, or one of the other codes, in which case it also fills in the LakeError that it was
- *   given, unless that is NULL. It does not let an exception, a panic or a longjmp out.
+ *   given, unless that is NULL. It does not let an exception, a panic or a longjmp out, and does
+ *   not end its thread. LAKE_CANCELLED is taken for LAKE_FAILED where nobody has cancelled.
+ *   A declaration has at most 64 MiB; of a message, people see the first 64 KiB.
  *
  * What is checked, and what cannot be
  *   The host compares the result's format, length, null count, number of buffers and children

@@ -362,7 +362,7 @@ fn caught<T>(what: &str, body: impl FnOnce() -> T) -> Result<T, Failure> {
 }
 
 /// What `panic!` was told, or that it was told something else than text.
-fn message_of(payload: Box<dyn Any + Send>) -> String {
+pub(crate) fn message_of(payload: Box<dyn Any + Send>) -> String {
     let payload = match payload.downcast::<String>() {
         Ok(text) => return *text,
         Err(other) => other,

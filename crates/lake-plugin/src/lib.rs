@@ -78,9 +78,31 @@
 //! children are compared with the declaration while they are still raw structs; then every
 //! offset, every byte of text and every digit of a decimal is looked at. What a partition function
 //! emits must name keys that it was given, in their order. A lie is an error that names the
-//! function. Two things stay beyond a check, as they are for any code in a process: a
-//! buffer that is shorter than its array says, and memory that is written behind everybody's
-//! back. A transform is trusted like a dependency; that is what the checks of a release are for.
+//! function. So is a result that points into an argument which the function has not
+//! taken: nobody knows who would release it, so nobody does. A declaration is read up to 64 MiB, a
+//! message up to 64 KiB, and what is not UTF-8 in a message is replaced. A function that says it
+//! was stopped has failed, unless the run was; one that returns a result although the run was
+//! stopped is taken at its word, and its result checked like any other.
+//!
+//! # What a transform can still do
+//!
+//! It is code in the host's process, with every right of that process. All of the above is there
+//! for mistakes; nothing in a process helps against intent. Whoever runs a transform trusts it
+//! like a dependency, which is what signed releases are for. The host does not prevent this:
+//!
+//! | a transform | what happens |
+//! |---|---|
+//! | aborts, recurses without end, reads or writes where nothing is, returns a buffer that is shorter than it says, panics although it was built with `panic = "abort"` | The process ends by a signal. |
+//! | ends its thread inside of a call (`pthread_exit`) | The process aborts: nothing unwinds through the host. |
+//! | calls `exit` | The process ends with the code that the transform chose, which may be 0. |
+//! | writes where something is, changes an array after it has returned it, releases the same thing twice, calls the host after the call | Anything. The process ends, at once or later, or goes on with wrong values. |
+//! | keeps arguments, or leaks | The memory is gone until the process ends. No memory limit counts it. |
+//! | blocks | The host waits. A call has no deadline, and a thread cannot be ended from outside: to stop is up to the function, which asks [`Arguments::is_cancelled`]. |
+//! | starts threads, opens files and connections, changes the environment or signal handlers | The host does not notice. It goes on after the call. |
+//! | reads memory, the environment, files: with them the keys of the object store | The host does not notice. |
+//!
+//! A process that ends this way is no worse than one that lost power: a run has no effect before
+//! it is sealed, and is finished by the next one after that.
 //!
 //! All hand-written `unsafe` of the project is in four modules of this crate, by reason: `abi`
 //! (structs with pointers), `import` (reading what they point to), `export` (being called) and

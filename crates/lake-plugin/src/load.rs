@@ -23,6 +23,7 @@ use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use crate::abi::{self, Code, Describe, LakeError, LakeHost, LakePlugin, LakeString};
+use crate::export::message_of;
 use crate::import::{self, Trust};
 use crate::{Entry, Host, Level};
 
@@ -319,7 +320,7 @@ unsafe fn host_of<T>(context: *mut c_void, body: impl FnOnce(&dyn Host) -> T) ->
     match catch_unwind(AssertUnwindSafe(|| body(*host))) {
         Ok(value) => Some(value),
         Err(payload) => {
-            std::mem::forget(payload);
+            drop(message_of(payload));
             None
         }
     }

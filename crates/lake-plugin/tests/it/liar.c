@@ -127,13 +127,13 @@ static int32_t told(struct Call *call) {
   if (spoil & 32) call->result->dictionary = call->result;
   if (spoil & 64) call->schema->dictionary = call->schema;
   if (spoil & 128) call->schema->n_children = 1;
-  if (spoil & 256) call->result->release(call->result);
-  if (spoil & 512) call->schema->release(call->schema);
   if (spoil & 1024) call->schema->format = NULL;
   if (spoil & 2048) {
     memmove((char *)owned->offsets + 1, owned->offsets, sizeof owned->offsets - 4);
     owned->buffers[1] = (char *)owned->offsets + 1;
   }
+  if (spoil & 256) call->result->release(call->result);
+  if (spoil & 512) call->schema->release(call->schema);
   return LAKE_OK;
 }
 
