@@ -155,7 +155,8 @@ impl fmt::Debug for Emit<'_> {
 /// What a partition function emits, as an Arrow type: a struct of the key's ordinal and of the
 /// declared columns.
 pub(crate) fn emitted_type(declaration: &PartitionFunctionDeclaration) -> DataType {
-    let key = Field::new("key", DataType::Int64, false);
+    // That a key is never NULL is checked apart, with words of its own.
+    let key = Field::new("key", DataType::Int64, true);
     let columns = declaration
         .returns
         .iter()

@@ -12,3 +12,9 @@ mod declaration;
 mod header;
 #[cfg(test)]
 mod loading;
+#[cfg(test)]
+mod partition;
+#[cfg(test)]
+mod partition_c;
+#[cfg(test)]
+mod signatures;
