@@ -9,6 +9,8 @@ mod call;
 #[cfg(test)]
 mod declaration;
 #[cfg(test)]
+mod emit;
+#[cfg(test)]
 mod header;
 #[cfg(test)]
 mod loading;
