@@ -178,7 +178,7 @@ pub struct FunctionDeclaration {
     /// The type of its result.
     pub returns: ColumnType,
     /// Whether the result is never NULL where none of the arguments is.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
     /// Further lists of arguments that it can be called with, and what it then returns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -197,7 +197,7 @@ pub struct Signature {
     /// The type of the result.
     pub returns: ColumnType,
     /// Whether the result is never NULL where none of the arguments is.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
 }
 
@@ -260,14 +260,6 @@ pub struct FieldDeclaration {
     /// What its values are.
     #[serde(rename = "type")]
     pub column_type: ColumnType,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes what it serializes by reference"
-)]
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 /// What a function's result depends on.

@@ -155,7 +155,8 @@ impl fmt::Debug for Emit<'_> {
 /// What a partition function emits, as an Arrow type: a struct of the key's ordinal and of the
 /// declared columns.
 pub(crate) fn emitted_type(declaration: &PartitionFunctionDeclaration) -> DataType {
-    let key = Field::new("key", DataType::Int64, false);
+    // That a key is never NULL is checked apart, with words of its own.
+    let key = Field::new("key", DataType::Int64, true);
     let columns = declaration
         .returns
         .iter()
@@ -294,23 +295,6 @@ enum Builder {
     Duration(DurationMicrosecondBuilder),
 }
 
-/// Calls the same method of whichever builder there is.
-macro_rules! each {
-    ($self:expr, $builder:ident => $body:expr) => {
-        match $self {
-            Self::Text($builder) => $body,
-            Self::Boolean($builder) => $body,
-            Self::Int32($builder) => $body,
-            Self::Int64($builder) => $body,
-            Self::Float64($builder) => $body,
-            Self::Decimal($builder, _) => $body,
-            Self::Date($builder) => $body,
-            Self::Timestamp($builder, _) => $body,
-            Self::Duration($builder) => $body,
-        }
-    };
-}
-
 impl Builder {
     fn new(column_type: ColumnType) -> Self {
         let arrow = column_type.to_arrow();
@@ -431,7 +415,17 @@ impl Builder {
     }
 
     fn finish(mut self) -> ArrayRef {
-        each!(&mut self, builder => Arc::new(builder.finish()))
+        match &mut self {
+            Self::Text(builder) => Arc::new(builder.finish()),
+            Self::Boolean(builder) => Arc::new(builder.finish()),
+            Self::Int32(builder) => Arc::new(builder.finish()),
+            Self::Int64(builder) => Arc::new(builder.finish()),
+            Self::Float64(builder) => Arc::new(builder.finish()),
+            Self::Decimal(builder, _) => Arc::new(builder.finish()),
+            Self::Date(builder) => Arc::new(builder.finish()),
+            Self::Timestamp(builder, _) => Arc::new(builder.finish()),
+            Self::Duration(builder) => Arc::new(builder.finish()),
+        }
     }
 }
 

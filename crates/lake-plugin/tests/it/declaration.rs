@@ -228,6 +228,7 @@ fn column_type() -> impl Strategy<Value = ColumnType> {
         Just(ColumnType::Float64),
         Just(ColumnType::Date),
         Just(ColumnType::Timestamp),
+        Just(ColumnType::Duration),
         (any::<u8>(), any::<i8>())
             .prop_map(|(precision, scale)| ColumnType::Decimal { precision, scale }),
     ]

@@ -13,6 +13,8 @@ mod declaration;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod emit;
+#[cfg(test)]
 mod header;
 #[cfg(test)]
 mod liar;
@@ -20,3 +22,9 @@ mod liar;
 mod loading;
 #[cfg(test)]
 mod old_arrow;
+#[cfg(test)]
+mod partition;
+#[cfg(test)]
+mod partition_c;
+#[cfg(test)]
+mod signatures;

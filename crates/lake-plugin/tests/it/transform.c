@@ -331,11 +331,11 @@ static int32_t partition_push(void *context, const struct LakeHost *host, void *
     counts->rows = 0;
   }
   counts->rows += length - from;
-  out->length = ended;
+  out->length = emitted->children[0].length = emitted->children[1].length = ended;
   if (ended) switch (counts->which) {
     case 1: keys[0] = counts->key + 1; break;
     case 2: keys[0] = -1; break;
-    case 3: keys[0] = counts->key; keys[1] = 0; out->length = 2; break;
+    case 3: keys[0] = counts->key; keys[1] = 0; break;
     case 4: emitted->buffers[0][0] = emitted->validity; emitted->children[0].null_count = ended; break;
     case 5: out_schema->children[1]->format = "i"; break;
     case 6: out->n_children = 1; break;
