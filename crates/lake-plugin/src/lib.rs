@@ -82,6 +82,8 @@ mod column_type;
 mod declaration;
 mod export;
 mod function;
+#[cfg(feature = "golden")]
+pub mod golden;
 mod import;
 #[cfg(feature = "loading")]
 mod load;

@@ -44,4 +44,4 @@ pub use record::{
     InputRecord, Outcome, ReasonCount, Report, RunRecord, StageRecord, TableRecord, TransformRecord,
 };
 pub use run::{Settings, run, validate};
-pub use transform::Profile;
+pub use transform::{Profile, declaration};

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use lake_pipeline::TransformRef;
-use lake_plugin::Plugin;
+use lake_plugin::{Declaration, Plugin};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -34,6 +34,15 @@ pub enum Profile {
 pub(crate) struct Transform {
     pub(crate) plugin: Plugin,
     pub(crate) record: TransformRecord,
+}
+
+/// What a transform declares; it is built first if need be.
+///
+/// # Errors
+/// [`RunError::Transform`] and [`RunError::Load`], where it cannot be built, found or loaded.
+pub fn declaration(wanted: &TransformRef, cache: &Path, profile: Profile) -> Result<Declaration> {
+    let transform = load(wanted, cache, profile)?;
+    Ok(transform.plugin.declaration().clone())
 }
 
 /// Loads the transform that a pipeline names, building it first if need be.
