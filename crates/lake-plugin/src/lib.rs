@@ -115,6 +115,8 @@ mod declaration;
 mod emit;
 mod export;
 mod function;
+#[cfg(feature = "golden")]
+pub mod golden;
 mod import;
 #[cfg(feature = "loading")]
 mod load;

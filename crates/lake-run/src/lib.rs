@@ -60,4 +60,4 @@ pub use record::{
     StageRecord, TableRecord, TransformRecord,
 };
 pub use run::{Settings, Validated, reload, run, validate};
-pub use transform::{Releases, Update, lock_path, registry, trusted_keys, update};
+pub use transform::{Releases, Update, declaration, lock_path, registry, trusted_keys, update};

@@ -4,19 +4,19 @@
 //! signed it, from a private copy of exactly the bytes that were signed.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lake_delta::Root;
 use lake_pipeline::TransformRef;
-use lake_plugin::Plugin;
+use lake_plugin::{Declaration, Plugin};
 use lake_registry::{
     Candidate, Choice, Lock, LockEntry, Question, Registry, TrustedKeys, Verified, cached_copy,
     choose, private_copy,
 };
 use semver::Version;
 
-use crate::build::build;
+use crate::build::{Profile, build};
 use crate::error::{Result, RunError};
 use crate::logic::Logic;
 use crate::parameters::{self, Parameters};
@@ -47,6 +47,18 @@ pub(crate) struct Transform {
     pub(crate) warnings: Vec<String>,
 }
 
+/// What the crate at a path declares; it is built first if need be.
+///
+/// # Errors
+/// [`RunError::Transform`] and [`RunError::Load`], where it cannot be built, found or loaded.
+pub fn declaration(wanted: &TransformRef, cache: &Path, profile: Profile) -> Result<Declaration> {
+    let path = wanted.path.as_deref().unwrap_or(Path::new(""));
+    let library = build(&wanted.name, path, cache, profile)?;
+    let plugin = open(wanted, &library)?;
+    check_identity(wanted, &plugin)?;
+    Ok(plugin.declaration().clone())
+}
+
 /// Loads the transform that a pipeline names.
 pub(crate) async fn load(settings: &Settings) -> Result<Transform> {
     let wanted = &settings.pipeline.transform;
@@ -73,7 +85,7 @@ pub(crate) async fn load(settings: &Settings) -> Result<Transform> {
     }
 }
 
-fn from_crate(settings: &Settings, path: &std::path::Path) -> Result<Transform> {
+fn from_crate(settings: &Settings, path: &Path) -> Result<Transform> {
     let wanted = &settings.pipeline.transform;
     let library = build(&wanted.name, path, &settings.cache, settings.profile)?;
     let digest = library.file_stem().unwrap_or_default();
@@ -290,7 +302,7 @@ pub fn lock_path(settings: &Settings) -> PathBuf {
     settings.file.with_file_name("lake.lock")
 }
 
-fn open(wanted: &TransformRef, library: &std::path::Path) -> Result<Plugin> {
+fn open(wanted: &TransformRef, library: &Path) -> Result<Plugin> {
     Plugin::load(library).map_err(|source| RunError::Load {
         name: wanted.name.clone(),
         source: Box::new(source),

@@ -9,10 +9,11 @@ use lake_tests::workspace;
 use serde_json::Value;
 
 /// Which crates of this repository a crate may use: the arrows of the map.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     (
         "lake",
         &[
+            "lake-kit",
             "lake-run",
             "lake-pipeline",
             "lake-delta",
@@ -21,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
             "lake-registry",
         ],
     ),
+    ("lake-kit", &["lake-run", "lake-pipeline", "lake-plugin"]),
     (
         "lake-run",
         &[
