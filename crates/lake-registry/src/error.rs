@@ -259,7 +259,7 @@ impl Error {
     pub(crate) fn format(path: &str, what: impl Into<String>) -> Self {
         Self::Format {
             path: path.to_owned(),
-            what: what.into(),
+            what: plain(&what.into()),
         }
     }
 
@@ -281,6 +281,12 @@ impl Error {
     pub(crate) fn is_of_release(&self) -> bool {
         !matches!(self, Self::Store { .. } | Self::Io { .. })
     }
+}
+
+/// A text of somebody unknown, for a terminal: without anything that would steer it.
+pub(crate) fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(shown).collect()
 }
 
 struct At(Option<usize>);

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::digest::Digest;
 use crate::envelope;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 use crate::interface::Interface;
 use crate::keys::{KeyId, SigningKey};
 use crate::name::{check_name, check_version};
@@ -170,7 +170,7 @@ impl Registry {
         Ok(Published::Taken(Taken {
             digest,
             published_at,
-            published_by: found.release.published_by.clone(),
+            published_by: found.release.published_by.as_deref().map(plain),
             keys: found.claimed_keys(),
             differences,
         }))

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::envelope::Envelope;
-use crate::error::{BadSignature, Error, Result};
+use crate::error::{BadSignature, Error, Result, plain};
 use crate::keys::{KeyId, PublicKey};
 use crate::trusted::{TrustedKey, TrustedKeys};
 
@@ -164,7 +164,7 @@ impl Claimed {
             return Err(Error::Misplaced {
                 path: path.to_owned(),
                 expected: format!("{name} {version}"),
-                found: format!("{} {}", release.name, release.version),
+                found: plain(&format!("{} {}", release.name, release.version)),
             });
         }
         Ok(Self {

@@ -12,7 +12,7 @@ use object_store::path::Path;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 use crate::registry::{Registry, object_path, release_path};
 use crate::store::Put;
 
@@ -112,7 +112,15 @@ impl Registry {
 }
 
 fn read(path: &Path, bytes: &Bytes) -> Yank {
-    serde_json::from_slice(bytes).unwrap_or_else(|e| unreadable(path, &e.to_string()))
+    match serde_json::from_slice::<Yank>(bytes) {
+        // Anybody can have written it, and it is shown on terminals.
+        Ok(yank) => Yank {
+            yanked_at: yank.yanked_at,
+            yanked_by: yank.yanked_by.as_deref().map(plain),
+            reason: yank.reason.as_deref().map(plain),
+        },
+        Err(error) => unreadable(path, &plain(&error.to_string())),
+    }
 }
 
 fn unreadable(path: &Path, why: &str) -> Yank {

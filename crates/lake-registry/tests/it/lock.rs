@@ -142,27 +142,36 @@ fn branches_that_move_two_pipelines_can_be_merged() {
 /// said. Everything else is an error, and never another lock.
 #[test]
 fn no_byte_of_the_file_can_be_changed_so_that_it_says_something_else() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("lake.lock");
     let good = lock().to_text().into_bytes();
     let mut refused = 0;
     for position in 0..good.len() {
-        let flipped = (0..8).map(|bit| good[position] ^ (1 << bit));
+        // The eighth bit makes it no text, which is the next test.
+        let flipped = (0..7).map(|bit| good[position] ^ (1 << bit));
         for byte in flipped.chain(*b"#\" \n=[.0") {
             let mut bad = good.clone();
             bad[position] = byte;
-            fs::write(&path, &bad).unwrap();
-            match Lock::read(&path) {
-                Ok(found) => assert_eq!(found, Some(lock()), "byte {position} as {byte}"),
+            match parse(&String::from_utf8(bad).unwrap()) {
+                Ok(found) => assert_eq!(found, lock(), "byte {position} as {byte}"),
                 Err(error) => {
                     refused += 1;
-                    let shown = error.to_string();
-                    assert!(shown.contains("lake.lock:"), "{shown}");
+                    assert!(error.starts_with("lake.lock:"), "{error}");
                 }
             }
         }
     }
     assert!(refused > 10_000, "{refused}");
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lake.lock");
+    let mut bad = lock().to_text().into_bytes();
+    bad[10] ^= 0x80;
+    fs::write(&path, &bad).unwrap();
+    let error = Lock::read(&path).unwrap_err().to_string();
+    let says = "lake.lock: it is not UTF-8; bring the file back as it was (git checkout)";
+    assert!(error.ends_with(says), "{error}");
 }
 
 #[test]

@@ -203,6 +203,53 @@ async fn another_transforms_release_is_not_taken_for_ours() {
     );
 }
 
+/// Names, reasons and whatever a parser quotes come from somebody unknown.
+#[tokio::test]
+async fn nothing_that_a_stranger_wrote_steers_a_terminal() {
+    let place = Place::with(&["1.2.0"]).await;
+    let payload = place.payload("1.2.0").await;
+    let mut renamed = payload.clone();
+    renamed["name"] = "\u{1b}[2J".into();
+    place.put_signed("1.2.0", &renamed, &[9]).await;
+    let misplaced = place.open("1.2.0").await.unwrap_err();
+    assert!(matches!(misplaced, Error::Misplaced { .. }));
+
+    place
+        .put(&release_json("1.2.0"), r#"{"\u001b[2J": 1}"#)
+        .await;
+    let malformed = place.open("1.2.0").await.unwrap_err();
+    assert!(matches!(malformed, Error::Format { .. }));
+
+    let mut signed = payload;
+    signed["published_by"] = "\u{1b}[2J".into();
+    place.put_signed("1.2.0", &signed, &[9]).await;
+    let ours = crate::support::release("1.2.0");
+    let told = place
+        .registry
+        .publish(&ours, &place.key, crate::support::noon())
+        .await;
+
+    let yank = r#"{"yanked_at": null, "yanked_by": "\u001b[2J", "reason": "\u001b[2J"}"#;
+    place.put("utility/1.2.0/yanked.json", yank).await;
+    let listing = place.registry.list(None, &place.trusted).await.unwrap();
+    let yank = listing.releases[0].yanked.clone().unwrap();
+
+    let shown = [
+        misplaced.to_string(),
+        malformed.to_string(),
+        format!("{:?}", told.unwrap()),
+        yank.yanked_by.unwrap(),
+        yank.reason.unwrap(),
+    ];
+    for shown in shown {
+        assert!(shown.contains("[2J"), "{shown}");
+        assert!(
+            !shown.contains('\u{1b}') && !shown.contains("\\u{1b}"),
+            "{shown:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn libraries_of_two_targets_cannot_be_swapped() {
     let place = Place::with(&["1.2.0"]).await;
