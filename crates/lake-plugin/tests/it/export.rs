@@ -3,5 +3,5 @@
 
 #[test]
 fn what_cannot_be_exported_does_not_compile_and_the_message_says_why() {
-    trybuild::TestCases::new().compile_fail("tests/export/*.rs");
+    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
 }

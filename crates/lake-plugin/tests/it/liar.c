@@ -450,11 +450,24 @@ static int32_t describe(void *context, const struct LakeHost *host, struct LakeS
 #endif
 }
 
+#ifndef SIZE
+#define SIZE sizeof(struct LakePlugin)
+#endif
+
 static const struct LakePlugin plugin = {
-    .size = sizeof(struct LakePlugin),
+    .size = SIZE,
     .version = LAKE_PLUGIN_VERSION,
     .describe = describe,
     .call_scalar = call_scalar,
 };
 
+#ifndef NO_DESCRIBE
 const struct LakePlugin *lake_plugin_v1(void) { return &plugin; }
+#else
+const struct LakePlugin *lake_plugin_v1(void) {
+  static struct LakePlugin mute;
+  mute = plugin;
+  mute.describe = NULL;
+  return &mute;
+}
+#endif

@@ -249,6 +249,22 @@ fn a_host_can_be_told_anything_from_any_thread() {
 }
 
 #[test]
+fn a_table_of_any_size_is_read_as_far_as_this_host_knows_it() {
+    let plugin = liar(&["-DSIZE=UINT32_MAX"]).unwrap();
+    assert_eq!(held(&plugin), 0);
+}
+
+#[test]
+fn a_transform_that_cannot_be_asked_is_refused() {
+    let error = liar(&["-DNO_DESCRIBE"]).unwrap_err();
+    assert!(matches!(error, LoadError::OtherVersion { .. }), "{error}");
+    assert!(
+        error.to_string().contains(" has no `describe`, "),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_declaration_may_say_more_than_this_host_knows() {
     let more = r#"-DEXTRA=" \"colour\": \"blue\", \"promises\": [{\"deep\": null}],""#;
     let plugin = liar(&[more]).unwrap();
