@@ -141,14 +141,14 @@ impl Merge<'_> {
     /// Joins new and stored rows by key.
     pub(super) async fn decide(&self) -> Result<Decisions> {
         let mut decisions = Decisions::default();
-        if self.old().rows() == 0 {
+        if self.old_files().rows() == 0 {
             return Ok(decisions);
         }
         let failed = |e| Error::query(&self.live.spec.name, e);
         let session = self.session().await.map_err(failed)?;
         let frame = session.sql(&self.sql()).await.map_err(failed)?;
         let mut matches = frame.execute_stream().await.map_err(failed)?;
-        let (first_new, first_old) = (self.new().live.len(), self.old().live.len());
+        let (first_new, first_old) = (self.new_files().live.len(), self.old_files().live.len());
         while let Some(batch) = matches.next().await {
             let batch = batch.map_err(failed)?;
             let new_rows = batch.column(0).as_primitive::<Int64Type>();
@@ -163,11 +163,11 @@ impl Merge<'_> {
         Ok(decisions)
     }
 
-    fn new(&self) -> Both<'_> {
+    fn new_files(&self) -> Both<'_> {
         Both::of(self, |side| &side.new)
     }
 
-    fn old(&self) -> Both<'_> {
+    fn old_files(&self) -> Both<'_> {
         Both::of(self, |side| &side.old)
     }
 
@@ -176,7 +176,7 @@ impl Merge<'_> {
         let mut config = self.attempt.session.copied_config();
         let streams = config.target_partitions();
         let columns = self.compared();
-        let build_rows = self.new().rows().min(self.old().rows());
+        let build_rows = self.new_files().rows().min(self.old_files().rows());
         let row_bytes = JOIN_ROW_BYTES + JOIN_VALUE_BYTES * columns.len();
         let limit = match runtime.memory_pool.memory_limit() {
             MemoryLimit::Finite(bytes) => bytes,
@@ -185,7 +185,7 @@ impl Merge<'_> {
         config.options_mut().optimizer.prefer_hash_join =
             build_rows.saturating_mul(row_bytes) < limit / HASH_JOIN_SHARE;
         let session = SessionContext::new_with_config_rt(config, runtime);
-        for (name, both) in [("new", self.new()), ("old", self.old())] {
+        for (name, both) in [("new", self.new_files()), ("old", self.old_files())] {
             let register = |name: &str, side: &Side, files: &[DataFile], first| {
                 // Tombstones are read with the columns of the table: those
                 // that they do not have are NULL.
@@ -240,7 +240,7 @@ impl Merge<'_> {
             .map(|column| format!("n.{0} = o.{0}", quote(column)))
             .collect();
         let on = key.join(" AND ");
-        let old = self.old().source("old");
+        let old = self.old_files().source("old");
         let (join, old, verdict) = match self.decide {
             Rule::Newest => ("JOIN", old, self.newer()),
             Rule::Differences(differences) => {
@@ -262,8 +262,8 @@ impl Merge<'_> {
             }
         };
         // The side with fewer rows comes first: that is the one a hash join builds on.
-        let new = self.new().source("new");
-        let (left, right) = if self.new().rows() <= self.old().rows() {
+        let new = self.new_files().source("new");
+        let (left, right) = if self.new_files().rows() <= self.old_files().rows() {
             (format!("{new} n"), format!("{old} o"))
         } else {
             (format!("{old} o"), format!("{new} n"))
@@ -334,7 +334,7 @@ impl Merge<'_> {
 
     /// Whether the new and the stored row are dead, as SQL; `None` where none is.
     fn are_dead(&self) -> Option<(String, String)> {
-        let (new, old) = (self.new(), self.old());
+        let (new, old) = (self.new_files(), self.old_files());
         if new.dead.is_empty() && old.dead.is_empty() {
             return None;
         }
