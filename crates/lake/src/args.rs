@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use lake_pipeline::Overrides;
 
+use crate::plugin::PluginCommand;
+
 /// Turns raw files into Delta tables, with transforms that are released like software.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXIT_CODES, propagate_version = true)]
@@ -52,6 +54,11 @@ pub(crate) enum Command {
         /// How to print the rows
         #[arg(long, value_enum, default_value_t)]
         output: QueryFormat,
+    },
+    /// Write and test transforms
+    Plugin {
+        #[command(subcommand)]
+        command: PluginCommand,
     },
     /// Print the JSON Schema of pipeline files, for editors
     Schema,
@@ -159,6 +166,7 @@ impl Command {
         match self {
             Self::Run { output, .. } | Self::Validate { output, .. } => *output == Format::Json,
             Self::Query { output, .. } => *output == QueryFormat::Json,
+            Self::Plugin { command } => command.wants_json(),
             Self::Schema | Self::Completions { .. } => false,
         }
     }

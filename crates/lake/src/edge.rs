@@ -10,6 +10,7 @@ use std::future::Future;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
+use lake_kit::Machine;
 use lake_pipeline::Overrides;
 use lake_run::{Profile, Root, Settings};
 use tracing_subscriber::EnvFilter;
@@ -47,8 +48,25 @@ pub(crate) fn settings(file: Option<&Path>, overrides: &Overrides) -> Result<Set
         },
         clock: chrono::Utc::now,
         host: host(),
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        threads: threads(),
     })
+}
+
+/// What the author's kit needs to know of this machine.
+pub(crate) fn machine() -> Machine {
+    Machine {
+        cache: cache(),
+        temporary: env::temp_dir(),
+        host: host(),
+        threads: threads(),
+    }
+}
+
+/// Whether golden cases are written instead of compared: where `cargo test` starts lake, a flag
+/// cannot say so.
+pub(crate) fn update_golden() -> bool {
+    let said = env::var("LAKE_UPDATE_GOLDEN").unwrap_or_default();
+    !matches!(said.as_str(), "" | "0" | "false" | "no")
 }
 
 /// The file that is meant where none is named.
@@ -89,6 +107,10 @@ fn cache() -> PathBuf {
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")));
     user.unwrap_or_else(env::temp_dir).join("lake")
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn host() -> String {

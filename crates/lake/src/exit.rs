@@ -3,8 +3,11 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use lake_kit::KitError;
 use lake_run::RunError;
 use serde_json::json;
+
+use crate::plugin::TestFailure;
 
 /// Why a command ends with a code other than 0.
 #[derive(Debug)]
@@ -15,6 +18,10 @@ pub(crate) enum Failure {
     Failed(String),
     /// A run, a query or a validation ended without doing its work.
     Run(RunError),
+    /// The author's kit could not do its work.
+    Kit(KitError),
+    /// A transform is not what its golden cases expect.
+    Tested(Box<TestFailure>),
 }
 
 impl Failure {
@@ -23,7 +30,10 @@ impl Failure {
             Self::Usage(_) | Self::Run(RunError::Pipeline { .. }) => 2,
             Self::Run(RunError::Stopped { .. }) => 3,
             Self::Run(RunError::OtherRun { .. }) => 4,
-            Self::Failed(_)
+            Self::Kit(KitError::Usage { .. }) => 2,
+            Self::Kit(KitError::Crate { .. } | KitError::Run(_) | KitError::Io { .. })
+            | Self::Tested(_)
+            | Self::Failed(_)
             | Self::Run(
                 RunError::Transform { .. }
                 | RunError::Load { .. }
@@ -47,6 +57,9 @@ impl Failure {
 
     /// The failure for programs.
     pub(crate) fn to_json(&self) -> String {
+        if let Self::Tested(failure) = self {
+            return failure.json.to_string();
+        }
         let status = if self.code() == 3 {
             "stopped"
         } else {
@@ -61,6 +74,8 @@ impl fmt::Display for Failure {
         match self {
             Self::Usage(message) | Self::Failed(message) => f.write_str(message),
             Self::Run(error) => error.fmt(f),
+            Self::Kit(error) => error.fmt(f),
+            Self::Tested(failure) => f.write_str(&failure.text),
         }
     }
 }
@@ -68,5 +83,14 @@ impl fmt::Display for Failure {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         Self::Run(error)
+    }
+}
+
+impl From<KitError> for Failure {
+    fn from(error: KitError) -> Self {
+        match error {
+            KitError::Run(error) => Self::Run(error),
+            other => Self::Kit(other),
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! `lake`: raw files to Delta tables, through transforms.
 //!
 //! This crate holds no logic: it reads arguments and environment (`args`,
-//! `edge`), calls `lake-run`, and says what came of it (`summary`, `answer`,
-//! `exit`).
+//! `edge`), calls `lake-run` and, for `lake plugin`, `lake-kit`, and says what came
+//! of it (`summary`, `answer`, `plugin`, `exit`).
 
 mod answer;
 mod args;
 mod edge;
 mod exit;
+mod plugin;
 mod summary;
 
 use std::io::{self, Write};
@@ -105,6 +106,7 @@ fn perform(command: Command) -> Result<String, Failure> {
             };
             text.map_err(|e| Failure::Failed(e.to_string()))
         }
+        Command::Plugin { command } => plugin::perform(command),
         Command::Schema => {
             let schema = lake_pipeline::json_schema();
             Ok(format!("{schema:#}\n"))

@@ -9,10 +9,11 @@ use lake_tests::workspace;
 use serde_json::Value;
 
 /// Which crates of this repository a crate may use: the arrows of the map.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     (
         "lake",
         &[
+            "lake-kit",
             "lake-run",
             "lake-pipeline",
             "lake-delta",
@@ -20,6 +21,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "lake-plugin",
         ],
     ),
+    ("lake-kit", &["lake-run", "lake-pipeline", "lake-plugin"]),
     (
         "lake-run",
         &["lake-pipeline", "lake-delta", "lake-reader", "lake-plugin"],

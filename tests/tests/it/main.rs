@@ -7,6 +7,8 @@ mod inputs;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]
+mod kit;
+#[cfg(test)]
 mod pipeline_file;
 #[cfg(test)]
 mod query;

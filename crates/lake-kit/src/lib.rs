@@ -1,0 +1,37 @@
+//! The author's kit: what a person needs who writes a transform.
+//!
+//! - [`new_crate`] writes a crate that builds, tests and runs at once. The SDK, `lake-plugin`, goes
+//!   with it as sources, because this binary carries them; [`write_sdk`] brings them up to date.
+//! - [`test`](fn@test) holds a transform against its golden cases: raw files in, expected tables
+//!   out, through the library that is really built and the run that is really done.
+//!
+//! Nothing here reads the environment or the clock: [`Machine`] says where things are.
+
+mod clock;
+mod error;
+mod golden;
+mod manifest;
+mod name;
+mod new;
+mod scratch;
+mod sdk;
+
+use std::path::PathBuf;
+
+pub use error::{KitError, Result};
+pub use golden::{CaseReport, TableOutcome, TableReport, TestOptions, TestReport, test};
+pub use new::new_crate;
+pub use sdk::write_sdk;
+
+/// The machine that the kit works on.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Where built transforms are kept.
+    pub cache: PathBuf,
+    /// Where directories are made that are gone when the work is done.
+    pub temporary: PathBuf,
+    /// The name of this host, for the record of runs.
+    pub host: String,
+    /// How many threads a run keeps busy.
+    pub threads: usize,
+}

@@ -1,0 +1,65 @@
+//! What cargo knows of a transform's crate.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::error::{KitError, Result};
+
+/// A crate on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Package {
+    /// Its directory, absolute and without links, as cargo names it.
+    pub(crate) directory: PathBuf,
+    pub(crate) name: String,
+    pub(crate) version: String,
+}
+
+impl Package {
+    /// The crate in `directory`: what a manifest inherits from a workspace only cargo knows.
+    pub(crate) fn read(directory: &Path) -> Result<Self> {
+        let manifest = directory.join("Cargo.toml");
+        if !manifest.is_file() {
+            return Err(KitError::usage(format!(
+                "there is no crate at {}; name the directory of a transform",
+                directory.display()
+            )));
+        }
+        let directory = directory.canonicalize().map_err(KitError::io(directory))?;
+        let manifest = directory.join("Cargo.toml");
+        let failed = |message: String| KitError::Crate {
+            path: manifest.clone(),
+            message,
+        };
+        let output = Command::new("cargo")
+            .args(["metadata", "--no-deps", "--format-version", "1"])
+            .arg("--manifest-path")
+            .arg(&manifest)
+            .output()
+            .map_err(|e| {
+                failed(format!(
+                    "cargo cannot be run to read it ({e}); install a Rust toolchain"
+                ))
+            })?;
+        if !output.status.success() {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            return Err(failed(stderr.trim_end().to_owned()));
+        }
+        let metadata: Value = serde_json::from_slice(&output.stdout)
+            .map_err(|e| failed(format!("cargo metadata says something else: {e}")))?;
+        let packages = metadata["packages"].as_array().into_iter().flatten();
+        let package = packages
+            .filter(|package| package["manifest_path"].as_str().map(Path::new) == Some(&manifest))
+            .find_map(|package| {
+                Some(Self {
+                    directory: directory.clone(),
+                    name: package["name"].as_str()?.to_owned(),
+                    version: package["version"].as_str()?.to_owned(),
+                })
+            });
+        package.ok_or_else(|| {
+            failed("it is a workspace and no crate; name the directory of a transform".to_owned())
+        })
+    }
+}
