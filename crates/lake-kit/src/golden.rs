@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use lake_pipeline::TransformRef;
 use lake_plugin::Declaration;
-use lake_run::{Profile, RunError};
+use lake_run::Profile;
 use semver::VersionReq;
 use similar::TextDiff;
 
@@ -288,9 +288,4 @@ fn is_same(expected: &str, computed: &str) -> bool {
 fn names(wanted: &[Wanted]) -> String {
     let names: Vec<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
     names.join(", ")
-}
-
-/// What a run says of a case that it cannot load.
-fn problem(run: usize, error: &RunError) -> String {
-    format!("run {run}: {error}")
 }

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 pub use error::{KitError, Result};
 pub use golden::{CaseReport, TableOutcome, TableReport, TestOptions, TestReport, test};
-pub use new::{Created, new_crate};
+pub use new::new_crate;
 pub use sdk::write_sdk;
 
 /// The machine that the kit works on.

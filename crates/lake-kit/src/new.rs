@@ -1,7 +1,7 @@
 //! A new transform: a small one that does something real, to be changed into what is needed.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{KitError, Result};
 use crate::{name, sdk};
@@ -13,38 +13,29 @@ const TEMPLATE: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/template.r
 /// What stands for the name of the crate.
 const NAME: &str = "{{name}}";
 
-/// A crate that has been written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Created {
-    /// Its directory.
-    pub directory: PathBuf,
-    /// Its files, relative to the directory, without those of the SDK.
-    pub files: Vec<PathBuf>,
-}
+/// What stands for the version of Rust that the SDK needs.
+const RUST_VERSION: &str = "{{rust_version}}";
 
 /// Writes the crate of a new transform into `directory`, which may be there if it is empty.
 ///
 /// # Errors
 /// [`KitError::Usage`] for a name that cargo or a pipeline would refuse, and for a directory that
 /// holds something; nothing is written then.
-pub fn new_crate(name: &str, directory: &Path) -> Result<Created> {
+pub fn new_crate(name: &str, directory: &Path) -> Result<()> {
     name::check(name)?;
     refuse_occupied(directory)?;
-    let mut files = Vec::new();
     for (file, content) in TEMPLATE {
-        let file = PathBuf::from(file.strip_suffix(".template").unwrap_or(file));
-        let path = directory.join(&file);
+        let path = directory.join(file.strip_suffix(".template").unwrap_or(file));
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(KitError::io(parent))?;
         }
-        fs::write(&path, content.replace(NAME, name)).map_err(KitError::io(&path))?;
-        files.push(file);
+        let content = content
+            .replace(NAME, name)
+            .replace(RUST_VERSION, env!("CARGO_PKG_RUST_VERSION"));
+        fs::write(&path, content).map_err(KitError::io(&path))?;
     }
     sdk::write_sdk(directory)?;
-    Ok(Created {
-        directory: directory.to_owned(),
-        files,
-    })
+    Ok(())
 }
 
 fn refuse_occupied(directory: &Path) -> Result<()> {
@@ -71,15 +62,16 @@ mod tests {
     fn a_new_crate_has_its_name_in_place_of_the_template_s() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("deep/meter-data");
-        let created = new_crate("meter-data", &directory).unwrap();
-        assert!(created.files.contains(&PathBuf::from(".gitignore")));
-        for file in &created.files {
-            let text = fs::read_to_string(directory.join(file)).unwrap();
-            assert!(!text.contains(NAME), "{}", file.display());
-            assert_ne!(file.extension().unwrap_or_default(), "template");
+        new_crate("meter-data", &directory).unwrap();
+        let read = |file: &str| fs::read_to_string(directory.join(file)).unwrap();
+        for (file, _) in TEMPLATE {
+            let text = read(file.strip_suffix(".template").unwrap_or(file));
+            assert!(!text.contains("{{"), "{file}");
+            assert!(!directory.join(format!("{file}.template")).exists());
         }
-        let manifest = fs::read_to_string(directory.join("Cargo.toml")).unwrap();
-        assert!(manifest.contains("name = \"meter-data\""), "{manifest}");
+        let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+        assert_eq!(manifest["package"]["name"], "meter-data".into());
+        assert!(read(".gitignore").contains("/target"));
     }
 
     #[test]

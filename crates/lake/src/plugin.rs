@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use lake_kit::{CaseReport, Created, TableOutcome, TestOptions, TestReport};
+use lake_kit::{CaseReport, TableOutcome, TestOptions, TestReport};
 use serde_json::{Value, json};
 
 use crate::args::Format;
@@ -57,8 +57,8 @@ pub(crate) fn perform(command: PluginCommand) -> Result<String, Failure> {
     match command {
         PluginCommand::New { name, path } => {
             let directory = path.unwrap_or_else(|| PathBuf::from(&name));
-            let created = lake_kit::new_crate(&name, &directory)?;
-            Ok(created_text(&name, &created))
+            lake_kit::new_crate(&name, &directory)?;
+            Ok(created_text(&name, &directory))
         }
         PluginCommand::Test {
             directory,
@@ -94,8 +94,8 @@ pub(crate) struct TestFailure {
     pub(crate) json: Value,
 }
 
-fn created_text(name: &str, created: &Created) -> String {
-    let directory = quoted(&created.directory);
+fn created_text(name: &str, directory: &Path) -> String {
+    let directory = quoted(directory);
     let program = from_anywhere(&edge::program());
     let mut text = format!("{name} is in {directory}:\n\n");
     // Writing to a string cannot fail.

@@ -271,6 +271,14 @@ fn every_way_in_which_a_case_is_wrong_says_how_to_mend_it() {
     );
     author.put("broken/orders.csv", "order_id,product\n");
     case("broken").assert(1, &["case broken: run 1: ", "quantity"]);
+    author.put("nothing/orders.csv", "");
+    case("nothing").assert(
+        1,
+        &[
+            "case nothing: run 1: there is nothing to load",
+            "orders.csv",
+        ],
+    );
     case("other").assert(
         2,
         &[

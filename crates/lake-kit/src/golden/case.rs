@@ -87,7 +87,7 @@ pub(crate) fn find(crate_directory: &Path, asked: &[String]) -> Result<Vec<Strin
         for entry in entries(&directory).map_err(KitError::io(&directory))? {
             if entry.path.is_dir() {
                 found.push(entry.name);
-            } else {
+            } else if entry.name.ends_with(".csv") {
                 return Err(KitError::usage(format!(
                     "{} is in no case; give it a directory of its own: {DIRECTORY}/<case>/{}",
                     entry.path.display(),

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use lake_pipeline::{Overrides, Pipeline, TransformRef};
-use lake_run::{Profile, Releases, Root, RunError, Settings};
+use lake_run::{Outcome, Profile, Releases, Root, RunError, Settings};
 use serde_json::json;
 
 use crate::clock;
 use crate::error::{KitError, Result};
 use crate::golden::case::{Case, Run, Wanted};
-use crate::golden::{Trial, problem, rows};
+use crate::golden::{Trial, rows};
 use crate::scratch::Scratch;
 
 /// What a table of the transform holds after all runs of a case.
@@ -35,9 +35,14 @@ pub(crate) async fn load(
     for (place, run) in case.runs.iter().enumerate() {
         receive(run, &scratch.path().join(format!("files/{}", place + 1)))?;
         clock::stand_at(run.received_at);
-        if let Err(error) = lake_run::run(&settings).await {
-            return Ok(Err(problem(place + 1, &error)));
-        }
+        let problem = match lake_run::run(&settings).await {
+            Ok(report) if matches!(report.outcome, Outcome::NothingToDo { .. }) => {
+                format!("there is nothing to load; {}", report.warnings.join("; "))
+            }
+            Ok(_) => continue,
+            Err(error) => error.to_string(),
+        };
+        return Ok(Err(format!("run {}: {problem}", place + 1)));
     }
     let mut tables = Vec::new();
     for wanted in &trial.wanted {
