@@ -21,8 +21,10 @@
 mod apply;
 mod audit;
 mod check;
+mod check_values;
 mod discover;
 mod error;
+mod key_rules;
 mod lineage;
 mod memory;
 mod parameters;
@@ -37,6 +39,7 @@ mod shape;
 mod sql;
 mod sql_error;
 mod state;
+mod table_checks;
 mod transform;
 
 pub use error::{Result, RunError};
@@ -48,4 +51,5 @@ pub use record::{
     InputRecord, Outcome, ReasonCount, Report, RunRecord, StageRecord, TableRecord, TransformRecord,
 };
 pub use run::{Settings, run, validate};
+pub use table_checks::CheckRecord;
 pub use transform::Profile;

@@ -18,15 +18,17 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 use lake_delta::{Attempt, Differences, Groups, Prepared, Snapshot, TableSpec};
-use lake_plugin::{Mode, TableDeclaration, Zone};
+use lake_plugin::{InputDeclaration, Mode, TableDeclaration, Zone};
 use tokio::sync::mpsc;
 
 use crate::error::{Result, RunError};
+use crate::key_rules::{self, KeyRule};
 use crate::lineage;
 use crate::parameters::Parameters;
 use crate::shape::{self, RunColumns, Shaped, table_name};
 use crate::sql::Sql;
 use crate::state::State;
+use crate::table_checks::{CheckRecord, TableChecks};
 
 /// What decides between two rows of a key where the transform does not say:
 /// the later file, then the later line.
@@ -72,7 +74,45 @@ impl Preparing<'_> {
                 Arc::new(EmptyTable::new(Arc::clone(&plan.spec.schema))),
             )?;
         }
+        for table in self.in_order() {
+            self.table_checks().plan(table).await?;
+        }
         Ok(())
+    }
+
+    /// Evaluates the checks of all tables, which have to be prepared.
+    pub(crate) async fn checks(&self) -> Result<Vec<CheckRecord>> {
+        let mut records = Vec::new();
+        for table in self.in_order().filter(|table| !table.checks.is_empty()) {
+            records.extend(self.table_checks().evaluate(table).await?);
+        }
+        Ok(records)
+    }
+
+    fn table_checks(&self) -> TableChecks<'_> {
+        TableChecks {
+            session: self.session(),
+            parameters: self.parameters,
+            began: self.columns.loaded_at,
+        }
+    }
+
+    /// What the tables' keys need of the rows of each input.
+    pub(crate) async fn key_rules(
+        &self,
+        inputs: &[InputDeclaration],
+    ) -> Result<BTreeMap<String, Vec<KeyRule>>> {
+        let mut rules: BTreeMap<String, Vec<KeyRule>> = BTreeMap::new();
+        for table in self.zone(Zone::Standard).filter(|t| !t.key.is_empty()) {
+            let plan = self.shape(table).await?.plan;
+            let driving = shape::driving_input(&plan);
+            let input = inputs.iter().find(|i| Some(&i.name) == driving.as_ref());
+            if let Some(input) = input {
+                let more = key_rules::rules(self.session(), table, &plan, input)?;
+                rules.entry(input.name.clone()).or_default().extend(more);
+            }
+        }
+        Ok(rules)
     }
 
     /// Prepares all tables that inputs drive.

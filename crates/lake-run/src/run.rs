@@ -31,6 +31,7 @@ use crate::record::{
 use crate::seal;
 use crate::shape::{self, RunColumns};
 use crate::state::State;
+use crate::table_checks::CheckRecord;
 use crate::transform::{self, Profile, Transform};
 
 /// What a command needs to know besides the pipeline file.
@@ -239,6 +240,11 @@ impl<'a> Load<'a> {
         self.register(&readers)?;
         let preparing = self.preparing();
         preparing.plan_all().await?;
+        let declaration = self.transform.plugin.declaration();
+        let mut keys = preparing.key_rules(&declaration.inputs).await?;
+        for reader in &readers {
+            reader.reject_null_keys(keys.remove(reader.name()).unwrap_or_default());
+        }
         stages.end("plan");
 
         // Rejected rows are written while accepted ones are still being read.
@@ -261,7 +267,7 @@ impl<'a> Load<'a> {
         let mut rejections = rejected.into_iter().collect::<Result<Vec<Prepared>>>()?;
         rejections.sort_by(|a, b| a.name().cmp(b.name()));
         let loaded = found.loaded;
-        let found = Found::gather(&readers, found)?;
+        let mut found = Found::gather(&readers, found)?;
         stages.end("standard");
 
         // Files with nothing in them stay pending: they alone are no run.
@@ -273,9 +279,13 @@ impl<'a> Load<'a> {
         preparing.consumption(&mut changes).await?;
         stages.end("consumption");
 
-        if let Some(why) = audit::audit(&self.settings.pipeline.limits, &found.inputs) {
-            return Err(self.stop(&why, &rejections, found.reasons).await?);
+        found.checks = preparing.checks().await?;
+        let limits = &self.settings.pipeline.limits;
+        if let Some(why) = audit::audit(limits, &found.inputs, &found.checks) {
+            return Err(self.stop(&why, &rejections, found).await?);
         }
+        let warning = found.checks.iter().filter(|check| !check.holds);
+        found.warnings.extend(warning.map(CheckRecord::sentence));
         let files = self.prepare_files(&found.files).await?;
         stages.end("audit");
 
@@ -372,17 +382,21 @@ impl<'a> Load<'a> {
         Ok(self.attempt.append(&spec, base, plan).await?)
     }
 
-    async fn stop(
-        &self,
-        why: &str,
-        rejections: &[Prepared],
-        reasons: BTreeMap<String, ReasonCounts>,
-    ) -> Result<RunError> {
+    async fn stop(&self, why: &str, rejections: &[Prepared], found: Found) -> Result<RunError> {
         let mut counts = ReasonCounts::default();
-        reasons.into_values().for_each(|more| counts.add(more));
+        found
+            .reasons
+            .into_values()
+            .for_each(|more| counts.add(more));
         let counts = counts.sorted();
-        let place =
-            audit::keep_stopped(self.state, &self.attempt.id, why, rejections, &counts).await?;
+        let (state, attempt) = (self.state, self.attempt.id.as_str());
+        let kept =
+            audit::keep_stopped(state, attempt, why, rejections, &counts, &found.checks).await?;
+        if counts.is_empty() {
+            return Ok(RunError::Stopped {
+                message: format!("{why}; nothing was published; {kept} says so too"),
+            });
+        }
         let top: Vec<String> = counts
             .iter()
             .take(3)
@@ -390,7 +404,7 @@ impl<'a> Load<'a> {
             .collect();
         Ok(RunError::Stopped {
             message: format!(
-                "{why} (mostly {}); nothing was published; the rejected rows are in {place}",
+                "{why} (mostly {}); nothing was published; the rejected rows are in {kept}",
                 top.join(", ")
             ),
         })
@@ -434,6 +448,7 @@ impl<'a> Load<'a> {
             host: self.settings.host.clone(),
             inputs: found.inputs.clone(),
             tables,
+            checks: found.checks.clone(),
             stages: stages.done.clone(),
         })
     }
@@ -461,6 +476,8 @@ struct Found {
     inputs: Vec<InputRecord>,
     reasons: BTreeMap<String, ReasonCounts>,
     warnings: Vec<String>,
+    /// What the table checks have found; empty before they are evaluated.
+    checks: Vec<CheckRecord>,
 }
 
 impl Found {
@@ -472,6 +489,7 @@ impl Found {
             inputs: Vec::new(),
             reasons: BTreeMap::new(),
             warnings: discovered.warnings,
+            checks: Vec::new(),
         };
         for reader in readers {
             let complete = reader.is_complete();

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod crates;
+#[cfg(test)]
 mod inputs;
 #[cfg(test)]
 mod interop;
@@ -14,5 +16,7 @@ mod query;
 mod roots;
 #[cfg(test)]
 mod run;
+#[cfg(test)]
+mod table_checks;
 #[cfg(test)]
 mod transforms;

@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use lake_tests::{Ended, Lake, csv, reading, target, workspace};
+use lake_tests::{Ended, Lake, csv, reading, target};
+
+use crate::crates::{building, make_crate};
 
 /// A transform that misbehaves as the variable `TRIAL` says.
 const TRIAL: &str = r#"//! A transform that misbehaves on request.
@@ -41,6 +43,8 @@ pub fn trial() -> Transform {
         "reads a table" => "SELECT meter_id, start_time, usage_kwh\nFROM standard.readings",
         "parameter" => "SELECT meter_id, start_time, usage_kwh * $factor AS usage_kwh FROM readings",
         "unknown parameter" => "SELECT meter_id, start_time, usage_kwh\nFROM readings WHERE usage_kwh < $mots",
+        "computed key may be empty" => "SELECT nullif(meter_id, 'M0000002') AS meter_id, start_time, usage_kwh FROM readings WHERE usage_kwh < 100",
+        "key of a window may be empty" => "SELECT lag(meter_id) OVER (ORDER BY meter_id) AS meter_id, start_time, usage_kwh FROM readings",
         "fails while it runs" => "SELECT meter_id, start_time, 1 / (usage_kwh - usage_kwh) AS usage_kwh FROM readings",
         _ => "SELECT meter_id, start_time, usage_kwh FROM readings",
     };
@@ -311,14 +315,52 @@ fn a_check_that_stops_the_run_names_itself_and_the_row() {
 }
 
 #[test]
-fn a_row_without_a_key_is_never_published() {
+fn a_row_without_a_key_is_rejected_by_the_tables_name() {
     let lake = trial_lake("1").variable("TRIAL", "key may be empty");
-    lake.put(
-        "b.csv",
-        1,
-        csv([reading(1, 2, 1, 0, "5").replace("M0000002", "")]),
+    let empty = reading(1, 2, 1, 0, "5").replace("M0000002", "");
+    lake.put("b.csv", 1, csv([empty, reading(1, 3, 1, 0, "5")]));
+    let report = lake.publish(&["--set", "limits.rejected=50%"]);
+    let input = &report["inputs"]["readings"];
+    assert_eq!(
+        [&input["rows"], &input["accepted"], &input["rejected"]],
+        [4, 3, 1]
     );
-    lake.run(&[]).assert(
+    assert_eq!(report["tables"]["standard/readings"]["inserted"], 3);
+    assert_eq!(report["tables"]["standard/readings"]["filtered"], 0);
+    let rejected = &lake.query("SELECT line, reasons FROM rejection.readings")[0];
+    assert_eq!(rejected["line"], 2);
+    let reason = &rejected["reasons"][0];
+    assert_eq!([&reason["check"], &reason["column"]], ["key", "meter_id"]);
+    assert_eq!(
+        reason["message"],
+        "meter_id is empty, and part of the key of standard/readings"
+    );
+}
+
+#[test]
+fn a_row_whose_computed_key_is_null_is_rejected_unless_the_sql_leaves_it_out() {
+    let lake = trial_lake("1").variable("TRIAL", "computed key may be empty");
+    let rows = [reading(1, 2, 1, 0, "5"), reading(1, 2, 1, 1, "500")];
+    lake.put("b.csv", 1, csv(rows));
+    let report = lake.publish(&["--set", "limits.rejected=50%"]);
+    let input = &report["inputs"]["readings"];
+    assert_eq!([&input["accepted"], &input["rejected"]], [3, 1]);
+    let table = &report["tables"]["standard/readings"];
+    assert_eq!([&table["inserted"], &table["filtered"]], [2, 1]);
+    let rejected = &lake.query("SELECT line, reasons FROM rejection.readings")[0];
+    assert_eq!(rejected["line"], 2);
+    let message = rejected["reasons"][0]["message"].as_str().unwrap();
+    assert!(message.contains("nullif"), "{message}");
+    assert!(
+        message.contains("part of the key of standard/readings"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_key_that_one_row_does_not_determine_stops_the_run_where_it_is_null() {
+    misbehaves(
+        "key of a window may be empty",
         1,
         &[
             "standard/readings",
@@ -326,7 +368,6 @@ fn a_row_without_a_key_is_never_published() {
             "require",
         ],
     );
-    lake.assert_nothing_published();
 }
 
 #[test]
@@ -528,39 +569,4 @@ fn trial() -> &'static Path {
         building("trial", "1", &directory).run(&[]).assert(0, &[]);
         directory
     })
-}
-
-/// A pipeline whose transform is built where all transforms of these tests are,
-/// so that what they depend on is compiled once.
-fn building(name: &str, version: &str, directory: &Path) -> Lake {
-    let shared = target().join("lake-tests/target");
-    Lake::with_transform(name, version, directory)
-        .variable("CARGO_TARGET_DIR", shared.to_str().unwrap())
-}
-
-/// Writes a crate that is no member of any workspace. What is there and the same
-/// is left alone, so that cargo sees no change.
-fn make_crate(directory: &Path, name: &str, source: &str) {
-    let workspace = workspace();
-    let manifest = format!(
-        "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n\
-         [lib]\ncrate-type = [\"cdylib\"]\n\n\
-         [dependencies]\nlake-plugin = {{ path = {:?} }}\n\n\
-         [profile.dev]\ndebug = false\n\n\
-         [workspace]\n",
-        workspace.join("crates/lake-plugin")
-    );
-    let lock = fs::read_to_string(workspace.join("Cargo.lock")).unwrap();
-    fs::create_dir_all(directory.join("src")).unwrap();
-    for (file, content) in [("Cargo.toml", manifest.as_str()), ("src/lib.rs", source)] {
-        let path = directory.join(file);
-        if fs::read_to_string(&path).ok().as_deref() != Some(content) {
-            fs::write(path, content).unwrap();
-        }
-    }
-    // The versions that the workspace uses, which have been downloaded for it.
-    let path = directory.join("Cargo.lock");
-    if !path.is_file() {
-        fs::write(path, lock).unwrap();
-    }
 }
