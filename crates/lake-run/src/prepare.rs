@@ -273,7 +273,7 @@ impl Preparing<'_> {
         // not take the place of tables.
         let state = self.session().state();
         let functions: Vec<_> = state.scalar_functions().values().cloned().collect();
-        let probes = SessionContext::new();
+        let probes = SessionContext::new_with_config(self.session().copied_config());
         for function in functions {
             probes.register_udf(function.as_ref().clone());
         }

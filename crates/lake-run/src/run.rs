@@ -392,21 +392,20 @@ impl<'a> Load<'a> {
         let (state, attempt) = (self.state, self.attempt.id.as_str());
         let kept =
             audit::keep_stopped(state, attempt, why, rejections, &counts, &found.checks).await?;
-        if counts.is_empty() {
-            return Ok(RunError::Stopped {
-                message: format!("{why}; nothing was published; {kept} says so too"),
-            });
+        let mut message = why.to_owned();
+        // What was rejected most is why a limit is exceeded, and says nothing of tables.
+        if !found.checks.iter().any(CheckRecord::stops) {
+            let top = counts.iter().take(3);
+            let top = top.map(|count| format!("{} × {}", count.rows, count.label()));
+            let top = top.collect::<Vec<_>>().join(", ");
+            message = format!("{message} (mostly {top})");
         }
-        let top: Vec<String> = counts
-            .iter()
-            .take(3)
-            .map(|count| format!("{} × {}", count.rows, count.label()))
-            .collect();
+        let rest = match counts.is_empty() {
+            true => format!("{kept} says so too"),
+            false => format!("the rejected rows are in {kept}"),
+        };
         Ok(RunError::Stopped {
-            message: format!(
-                "{why} (mostly {}); nothing was published; the rejected rows are in {kept}",
-                top.join(", ")
-            ),
+            message: format!("{message}; nothing was published; {rest}"),
         })
     }
 

@@ -246,7 +246,7 @@ fn everything_that_does_not_hold_is_said_and_kept_at_once() {
     );
     let row = reading(1, 1, 2, 0, "many");
     lake.put("b.csv", 1, csv([row]));
-    let ended = lake.run(&[]);
+    let ended = lake.run(&["--set", "limits.rejected=10%"]);
     ended.assert(
         3,
         &[
