@@ -322,9 +322,9 @@ mod tests {
         let number = |text: &str, data_type| literal(text, &data_type).unwrap().to_string();
         assert_eq!(
             number("0.0005", DataType::Decimal128(12, 3)),
-            "Decimal128(Some(5),4,4)"
+            "Decimal128(0.0005,4,4)"
         );
-        assert_eq!(number("-3", DataType::Int64), "Decimal128(Some(-3),1,0)");
+        assert_eq!(number("-3", DataType::Int64), "Decimal128(-3,1,0)");
         assert_eq!(
             number("2026-01-31", DataType::Date32),
             "Date32(\"2026-01-31\")"

@@ -155,6 +155,7 @@ pub async fn validate(settings: &Settings) -> Result<Declaration> {
             .collect::<Vec<_>>(),
     )?;
     load.preparing().plan_all().await?;
+    load.preparing().key_rules(&declaration.inputs).await?;
     Ok(declaration)
 }
 
@@ -171,7 +172,13 @@ fn nothing_to_do(state: &State, loaded_files: u64, warnings: Vec<String>) -> Rep
     }
 }
 
-/// The pipeline file and the transform name the same inputs.
+/// What the pipeline file and the transform say about parameters.
+fn parameters_of(settings: &Settings, declaration: &Declaration) -> Result<Parameters> {
+    let given = BTreeMap::new();
+    parameters::values(declaration, &given).map_err(|message| settings.wrong(message))
+}
+
+/// The pipeline file and the transform name the same inputs, and the same parameters.
 fn check_inputs(settings: &Settings, declaration: &Declaration) -> Result<()> {
     let given = &settings.pipeline.inputs;
     let transform = &settings.pipeline.transform.name;
@@ -192,6 +199,7 @@ fn check_inputs(settings: &Settings, declaration: &Declaration) -> Result<()> {
             )));
         }
     }
+    parameters_of(settings, declaration)?;
     Ok(())
 }
 
@@ -210,8 +218,7 @@ type Reader = (Arc<InputReader>, mpsc::Receiver<arrow::array::RecordBatch>);
 impl<'a> Load<'a> {
     fn new(settings: &'a Settings, state: &'a State, transform: &'a Transform) -> Result<Self> {
         let declaration = transform.plugin.declaration();
-        let parameters = parameters::values(declaration, &BTreeMap::new())
-            .map_err(|message| settings.wrong(message))?;
+        let parameters = parameters_of(settings, declaration)?;
         let session = settings.session()?;
         state.root.register(&session.runtime_env());
         shape::register_functions(&session, &transform.plugin);

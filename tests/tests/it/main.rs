@@ -9,6 +9,8 @@ mod inputs;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod pipeline_file;
 #[cfg(test)]
 mod query;

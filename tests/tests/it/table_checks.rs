@@ -75,6 +75,7 @@ fn check(name: &str) -> TableCheck {
         ),
         "totals are large" => TableCheck::sql("totals are large", "SELECT min(total) > $expected FROM consumption.totals"),
         "several answers" => TableCheck::sql("one answer", "SELECT usage_kwh > 0 FROM standard.readings"),
+        "a division" => TableCheck::sql("a division", "SELECT 1 / (count(*) - count(*)) > 0 FROM standard.readings"),
         "unknown column" => TableCheck::not_null("regoin"),
         "no number" => TableCheck::accepted("usage_kwh", ["many"]),
         "no time" => TableCheck::fresh("region", "2d"),
@@ -236,6 +237,16 @@ fn a_query_has_to_yield_true() {
         &rows(3),
         "the query yields several rows, one expected",
     );
+}
+
+#[test]
+fn a_check_that_cannot_be_computed_is_named_and_publishes_nothing() {
+    let lake = checking("a division", &rows(1));
+    lake.run(&[]).assert(
+        1,
+        &["standard/readings, check 'a division'", "ivide by zero"],
+    );
+    lake.assert_nothing_published();
 }
 
 #[test]

@@ -43,8 +43,6 @@ pub fn trial() -> Transform {
         "reads a table" => "SELECT meter_id, start_time, usage_kwh\nFROM standard.readings",
         "parameter" => "SELECT meter_id, start_time, usage_kwh * $factor AS usage_kwh FROM readings",
         "unknown parameter" => "SELECT meter_id, start_time, usage_kwh\nFROM readings WHERE usage_kwh < $mots",
-        "computed key may be empty" => "SELECT nullif(meter_id, 'M0000002') AS meter_id, start_time, usage_kwh FROM readings WHERE usage_kwh < 100",
-        "key of a window may be empty" => "SELECT lag(meter_id) OVER (ORDER BY meter_id) AS meter_id, start_time, usage_kwh FROM readings",
         "fails while it runs" => "SELECT meter_id, start_time, 1 / (usage_kwh - usage_kwh) AS usage_kwh FROM readings",
         _ => "SELECT meter_id, start_time, usage_kwh FROM readings",
     };
@@ -63,10 +61,7 @@ pub fn trial() -> Transform {
         .column("start_time", timestamp().required())
         .column("usage_kwh", decimal(12, 3).required())
         .check("usage is not negative", check);
-    input = match trial.as_str() {
-        "key may be empty" => input.column("meter_id", text()),
-        _ => input.column("meter_id", text().required()),
-    };
+    input = input.column("meter_id", text().required());
     input = match trial.as_str() {
         "check warns" => input.warn("usage is small", "usage_kwh < 5"),
         "check stops" => input.fail("usage is small", "usage_kwh < 5"),
@@ -312,62 +307,6 @@ fn a_check_that_stops_the_run_names_itself_and_the_row() {
     lake.run(&[])
         .assert(3, &["usage is small", "b.csv", "nothing was published"]);
     lake.assert_nothing_published();
-}
-
-#[test]
-fn a_row_without_a_key_is_rejected_by_the_tables_name() {
-    let lake = trial_lake("1").variable("TRIAL", "key may be empty");
-    let empty = reading(1, 2, 1, 0, "5").replace("M0000002", "");
-    lake.put("b.csv", 1, csv([empty, reading(1, 3, 1, 0, "5")]));
-    let report = lake.publish(&["--set", "limits.rejected=50%"]);
-    let input = &report["inputs"]["readings"];
-    assert_eq!(
-        [&input["rows"], &input["accepted"], &input["rejected"]],
-        [4, 3, 1]
-    );
-    assert_eq!(report["tables"]["standard/readings"]["inserted"], 3);
-    assert_eq!(report["tables"]["standard/readings"]["filtered"], 0);
-    let rejected = &lake.query("SELECT line, reasons FROM rejection.readings")[0];
-    assert_eq!(rejected["line"], 2);
-    let reason = &rejected["reasons"][0];
-    assert_eq!([&reason["check"], &reason["column"]], ["key", "meter_id"]);
-    assert_eq!(
-        reason["message"],
-        "meter_id is empty, and part of the key of standard/readings"
-    );
-}
-
-#[test]
-fn a_row_whose_computed_key_is_null_is_rejected_unless_the_sql_leaves_it_out() {
-    let lake = trial_lake("1").variable("TRIAL", "computed key may be empty");
-    let rows = [reading(1, 2, 1, 0, "5"), reading(1, 2, 1, 1, "500")];
-    lake.put("b.csv", 1, csv(rows));
-    let report = lake.publish(&["--set", "limits.rejected=50%"]);
-    let input = &report["inputs"]["readings"];
-    assert_eq!([&input["accepted"], &input["rejected"]], [3, 1]);
-    let table = &report["tables"]["standard/readings"];
-    assert_eq!([&table["inserted"], &table["filtered"]], [2, 1]);
-    let rejected = &lake.query("SELECT line, reasons FROM rejection.readings")[0];
-    assert_eq!(rejected["line"], 2);
-    let message = rejected["reasons"][0]["message"].as_str().unwrap();
-    assert!(message.contains("nullif"), "{message}");
-    assert!(
-        message.contains("part of the key of standard/readings"),
-        "{message}"
-    );
-}
-
-#[test]
-fn a_key_that_one_row_does_not_determine_stops_the_run_where_it_is_null() {
-    misbehaves(
-        "key of a window may be empty",
-        1,
-        &[
-            "standard/readings",
-            "no meter_id, which is part of the key",
-            "require",
-        ],
-    );
 }
 
 #[test]
