@@ -139,7 +139,8 @@ impl TableCheck {
         Self::new(name, TableRule::Rows { at_least, at_most })
     }
 
-    /// No two rows have the same values in `columns`.
+    /// No two rows have the same values in `columns`. As in SQL, a NULL equals nothing: a row with
+    /// one in these columns is no duplicate.
     #[must_use]
     pub fn unique<N: Into<String>>(columns: impl IntoIterator<Item = N>) -> Self {
         let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
@@ -190,7 +191,8 @@ impl TableCheck {
     }
 
     /// The latest value of `column`, a timestamp or a date, is at most `within` (`36h`, `2d`)
-    /// before the run began.
+    /// before the run began. A date counts from the midnight with which it begins, in UTC; a table
+    /// without a value is not fresh.
     pub fn fresh(column: impl Into<String>, within: impl Into<String>) -> Self {
         let (column, within) = (column.into(), within.into());
         let name = format!("{column} is fresh within {within}");
@@ -198,7 +200,8 @@ impl TableCheck {
     }
 
     /// The sum of `column` differs from what the query `reference` yields by at most the share
-    /// `tolerance` of it: `0.01` is one percent.
+    /// `tolerance` of it: `0.01` is one percent. Decimals and integers are summed and compared
+    /// exactly. A sum over no rows is 0, and so is a reference that is NULL.
     pub fn sum(column: impl Into<String>, reference: impl Into<String>, tolerance: f64) -> Self {
         let (column, reference) = (column.into(), reference.into());
         let name = format!("the sum of {column} is as expected");
@@ -210,7 +213,7 @@ impl TableCheck {
         Self::new(name, rule)
     }
 
-    /// The query `sql` over tables yields one row with true.
+    /// The query `sql` over tables yields one row with true; NULL does not hold.
     pub fn sql(name: impl Into<String>, sql: impl Into<String>) -> Self {
         Self::new(name, TableRule::Sql { sql: sql.into() })
     }

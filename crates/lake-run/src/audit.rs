@@ -15,10 +15,15 @@ use crate::prepare::Change;
 use crate::record::{InputRecord, ReasonCount};
 use crate::seal::data_path;
 use crate::state::State;
+use crate::table_checks::CheckRecord;
 
-/// What is wrong with a run that is prepared, if anything.
-pub(crate) fn audit(limits: &Limits, inputs: &[InputRecord]) -> Option<String> {
-    let over: Vec<String> = inputs
+/// Everything that is wrong with a run that is prepared, if anything.
+pub(crate) fn audit(
+    limits: &Limits,
+    inputs: &[InputRecord],
+    checks: &[CheckRecord],
+) -> Option<String> {
+    let over = inputs
         .iter()
         .filter(|input| limits.rejected.is_exceeded_by(input.rejected, input.rows))
         .map(|input| {
@@ -26,9 +31,10 @@ pub(crate) fn audit(limits: &Limits, inputs: &[InputRecord]) -> Option<String> {
                 "input {}: {} of {} rows were rejected, and limits.rejected allows {}",
                 input.name, input.rejected, input.rows, limits.rejected
             )
-        })
-        .collect();
-    (!over.is_empty()).then(|| over.join("; "))
+        });
+    let failing = checks.iter().filter(|check| check.stops());
+    let wrong: Vec<String> = over.chain(failing.map(CheckRecord::sentence)).collect();
+    (!wrong.is_empty()).then(|| wrong.join("; "))
 }
 
 /// Checks that no row of an input has got lost: every record that was read is
@@ -85,6 +91,7 @@ pub(crate) async fn keep_stopped(
     why: &str,
     rejections: &[Prepared],
     reasons: &[ReasonCount],
+    checks: &[CheckRecord],
 ) -> Result<String> {
     let store = state.root.store();
     let place = format!("_lake/stopped/{attempt}");
@@ -105,7 +112,14 @@ pub(crate) async fn keep_stopped(
             kept.push(name);
         }
     }
-    let summary = json!({ "attempt": attempt, "why": why, "reasons": reasons, "rejected": kept });
+    let failing: Vec<&CheckRecord> = checks.iter().filter(|check| !check.holds).collect();
+    let summary = json!({
+        "attempt": attempt,
+        "why": why,
+        "reasons": reasons,
+        "checks": failing,
+        "rejected": kept,
+    });
     let path = Path::from(format!("{place}/stopped.json"));
     let body = Bytes::from(format!("{summary:#}\n"));
     store

@@ -1,7 +1,7 @@
 //! Check: which rows are accepted, and every reason why the others are not.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -15,6 +15,7 @@ use lake_reader::Block;
 use serde::Serialize;
 
 use crate::error::{Result, RunError};
+use crate::key_rules::{self, KeyRule};
 use crate::parameters::Parameters;
 use crate::record::ReasonCount;
 use crate::sql::Sql;
@@ -33,6 +34,8 @@ pub(crate) struct Reason {
 pub(crate) struct Checks {
     checks: Vec<Check>,
     columns: Vec<String>,
+    /// What tables need of a row, known once their SQL is planned over the input.
+    keys: OnceLock<Vec<KeyRule>>,
 }
 
 #[derive(Debug)]
@@ -105,7 +108,14 @@ impl Checks {
         Ok(Self {
             checks: checks.collect::<Result<_>>()?,
             columns,
+            keys: OnceLock::new(),
         })
+    }
+
+    /// From now on rejects rows that have no key for a table. Only the first
+    /// call counts.
+    pub(crate) fn reject_null_keys(&self, rules: Vec<KeyRule>) {
+        self.keys.get_or_init(|| rules);
     }
 
     /// Splits the rows of a block. `rows` has the block's columns and the
@@ -163,6 +173,10 @@ impl Checks {
                 .map(|row| Some(!rejected.contains_key(&row)))
                 .collect();
             filter_record_batch(&rows, &keep).map_err(|e| RunError::sql(file, &e.into()))?
+        };
+        let accepted = match self.keys.get() {
+            Some(rules) => key_rules::reject(rules, accepted, &mut rejected)?,
+            None => accepted,
         };
         Ok(Checked {
             accepted,

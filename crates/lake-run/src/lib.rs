@@ -6,11 +6,13 @@
 //!
 //! - `discover` lists the inputs and takes away what `_lake/files` knows.
 //! - `read` and `check` turn bytes into accepted rows, and rejected rows with
-//!   every reason, in one pass.
-//! - `shape` plans the transform's SQL and functions over them; `lineage` says
-//!   which groups of a table depend on which rows.
+//!   every reason, in one pass; `key_rules` says which rows have no key.
+//! - `shape` plans the transform's SQL and functions over them, by way of `sql`,
+//!   `parameters` and `sql_error`; `lineage` says which groups of a table depend
+//!   on which rows.
 //! - `prepare` writes every table's change without committing it.
-//! - `audit` holds what is prepared against limits.
+//! - `audit` holds what is prepared against limits, and against what
+//!   `table_checks` find.
 //! - `seal` decides the run with one put; `apply` makes it visible, and `state`
 //!   finishes a run that somebody sealed and did not apply.
 //!
@@ -22,9 +24,11 @@ mod apply;
 mod audit;
 mod build;
 mod check;
+mod check_values;
 mod discover;
 mod error;
 mod functions;
+mod key_rules;
 mod lineage;
 mod load;
 mod logic;
@@ -45,6 +49,7 @@ mod sql_error;
 mod stages;
 mod standard;
 mod state;
+mod table_checks;
 mod transform;
 mod work;
 
@@ -60,4 +65,5 @@ pub use record::{
     StageRecord, TableRecord, TransformRecord,
 };
 pub use run::{Settings, Validated, reload, run, validate};
+pub use table_checks::CheckRecord;
 pub use transform::{Releases, Update, declaration, lock_path, registry, trusted_keys, update};

@@ -25,6 +25,7 @@ use crate::seal;
 use crate::shape::{self, RunColumns};
 use crate::stages::Stages;
 use crate::state::State;
+use crate::table_checks::CheckRecord;
 use crate::transform::Transform;
 use crate::work::{Kind, Work};
 
@@ -92,7 +93,12 @@ impl<'a> Load<'a> {
         let (readers, rejections): (Vec<_>, Vec<_>) = readers.into_iter().unzip();
         self.register(&readers)?;
         let preparing = self.preparing();
-        preparing.plan_all().await?;
+        let planned = preparing.plan_all().await?;
+        let declaration = self.transform.plugin.declaration();
+        let mut keys = preparing.key_rules(&planned, &declaration.inputs)?;
+        for reader in &readers {
+            reader.reject_null_keys(keys.remove(reader.name()).unwrap_or_default());
+        }
         stages.end("plan");
 
         // Rejected rows are written while accepted ones are still being read.
@@ -132,7 +138,7 @@ impl<'a> Load<'a> {
     /// Prepares the run and publishes it, or says why not.
     pub(crate) async fn publish(self, mut stages: Stages) -> Result<Report> {
         let Ready {
-            found,
+            mut found,
             changes,
             rejections,
         } = self.prepare(&mut stages).await?;
@@ -140,9 +146,13 @@ impl<'a> Load<'a> {
             let loaded = self.work.found.loaded;
             return Ok(nothing_to_do(self.state, loaded, found.warnings));
         }
-        if let Some(why) = audit::audit(&self.settings.pipeline.limits, &found.inputs) {
-            return Err(self.stop(&why, &rejections, found.reasons).await?);
+        found.checks = self.preparing().checks().await?;
+        let limits = &self.settings.pipeline.limits;
+        if let Some(why) = audit::audit(limits, &found.inputs, &found.checks) {
+            return Err(self.stop(&why, &rejections, found).await?);
         }
+        let warning = found.checks.iter().filter(|check| !check.holds);
+        found.warnings.extend(warning.map(CheckRecord::sentence));
         let files = self.prepare_files(&found.files).await?;
         stages.end("audit");
 
@@ -251,27 +261,30 @@ impl<'a> Load<'a> {
         Ok(self.attempt.append(&spec, base, plan).await?)
     }
 
-    async fn stop(
-        &self,
-        why: &str,
-        rejections: &[Prepared],
-        reasons: BTreeMap<String, ReasonCounts>,
-    ) -> Result<RunError> {
+    async fn stop(&self, why: &str, rejections: &[Prepared], found: Found) -> Result<RunError> {
         let mut counts = ReasonCounts::default();
-        reasons.into_values().for_each(|more| counts.add(more));
+        found
+            .reasons
+            .into_values()
+            .for_each(|more| counts.add(more));
         let counts = counts.sorted();
-        let place =
-            audit::keep_stopped(self.state, &self.attempt.id, why, rejections, &counts).await?;
-        let top: Vec<String> = counts
-            .iter()
-            .take(3)
-            .map(|count| format!("{} × {}", count.rows, count.label()))
-            .collect();
+        let (state, attempt) = (self.state, self.attempt.id.as_str());
+        let kept =
+            audit::keep_stopped(state, attempt, why, rejections, &counts, &found.checks).await?;
+        let mut message = why.to_owned();
+        // What was rejected most is why a limit is exceeded, and says nothing of tables.
+        if !found.checks.iter().any(CheckRecord::stops) {
+            let top = counts.iter().take(3);
+            let top = top.map(|count| format!("{} × {}", count.rows, count.label()));
+            let top = top.collect::<Vec<_>>().join(", ");
+            message = format!("{message} (mostly {top})");
+        }
+        let rest = match counts.is_empty() {
+            true => format!("{kept} says so too"),
+            false => format!("the rejected rows are in {kept}"),
+        };
         Ok(RunError::Stopped {
-            message: format!(
-                "{why} (mostly {}); nothing was published; the rejected rows are in {place}",
-                top.join(", ")
-            ),
+            message: format!("{message}; nothing was published; {rest}"),
         })
     }
 
@@ -322,6 +335,7 @@ impl<'a> Load<'a> {
             host: self.settings.host.clone(),
             inputs: found.inputs.clone(),
             tables,
+            checks: found.checks.clone(),
             stages: stages.done.clone(),
             functions: self.calls.0.figures(),
             metrics: self.calls.0.metrics(),
@@ -351,6 +365,8 @@ pub(crate) struct Found {
     pub(crate) inputs: Vec<InputRecord>,
     reasons: BTreeMap<String, ReasonCounts>,
     warnings: Vec<String>,
+    /// What the table checks have found; empty before they are evaluated.
+    checks: Vec<CheckRecord>,
 }
 
 impl Found {
@@ -362,6 +378,7 @@ impl Found {
             inputs: Vec::new(),
             reasons: BTreeMap::new(),
             warnings: discovered.warnings.clone(),
+            checks: Vec::new(),
         };
         for reader in readers {
             let complete = reader.is_complete();

@@ -17,15 +17,17 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::SessionContext;
 use lake_delta::{Attempt, Differences, Prepared, Snapshot, TableSpec};
-use lake_plugin::{Mode, TableDeclaration, Zone};
+use lake_plugin::{InputDeclaration, Mode, TableDeclaration, Zone};
 use tokio::sync::mpsc;
 
 use crate::error::{Result, RunError};
+use crate::key_rules::{self, KeyRule};
 use crate::parameters::Parameters;
 use crate::refresh::{self, Scope};
 use crate::shape::{self, RunColumns, Shaped};
 use crate::standard;
 use crate::state::State;
+use crate::table_checks::{CheckRecord, TableChecks};
 
 /// Prepares the tables of one run.
 pub(crate) struct Preparing<'a> {
@@ -108,7 +110,51 @@ impl Preparing<'_> {
             )?;
             planned.push(Planned { declared, shaped });
         }
+        for declared in self.in_order() {
+            self.table_checks().plan(&declared.table).await?;
+        }
         Ok(planned)
+    }
+
+    /// Evaluates the checks of all tables, which have to be prepared.
+    pub(crate) async fn checks(&self) -> Result<Vec<CheckRecord>> {
+        let mut records = Vec::new();
+        let tables = self.in_order().map(|declared| &declared.table);
+        for table in tables.filter(|table| !table.checks.is_empty()) {
+            records.extend(self.table_checks().evaluate(table).await?);
+        }
+        Ok(records)
+    }
+
+    fn table_checks(&self) -> TableChecks<'_> {
+        TableChecks {
+            session: self.session(),
+            parameters: self.parameters,
+            began: self.columns.loaded_at,
+        }
+    }
+
+    /// What the tables' keys need of the rows of each input.
+    pub(crate) fn key_rules(
+        &self,
+        planned: &[Planned<'_>],
+        inputs: &[InputDeclaration],
+    ) -> Result<BTreeMap<String, Vec<KeyRule>>> {
+        let mut rules: BTreeMap<String, Vec<KeyRule>> = BTreeMap::new();
+        for Planned { declared, shaped } in planned {
+            let table = &declared.table;
+            // The versions of a key have the key, and what every row has.
+            if table.zone != Zone::Standard || table.key.is_empty() || declared.is_history {
+                continue;
+            }
+            let driving = shape::driving_input(&shaped.plan);
+            let input = inputs.iter().find(|i| Some(&i.name) == driving.as_ref());
+            if let Some(input) = input {
+                let more = key_rules::rules(self.session(), table, &shaped.plan, input)?;
+                rules.entry(input.name.clone()).or_default().extend(more);
+            }
+        }
+        Ok(rules)
     }
 
     /// Prepares all tables that are computed from tables; `changes` are the

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use crate::check::{Checks, ReasonCounts};
 use crate::discover::{PendingFile, is_unchanged};
 use crate::error::{Result, RunError};
+use crate::key_rules::KeyRule;
 use crate::record::FileRecord;
 use crate::reject::{Origin, rejection_batch};
 
@@ -86,6 +87,11 @@ impl InputReader {
     /// The input's name.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Rejects rows without a key, which the SQL of tables says; before anything is read.
+    pub(crate) fn reject_null_keys(&self, rules: Vec<KeyRule>) {
+        self.checks.reject_null_keys(rules);
     }
 
     /// The accepted rows as a table that can be scanned once, in at most

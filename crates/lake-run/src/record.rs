@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, RunError};
 use crate::parameters::ParameterRecord;
+use crate::table_checks::CheckRecord;
 
 /// The seal format that this version writes and reads.
 pub(crate) const SEAL_FORMAT: u32 = 1;
@@ -82,6 +83,9 @@ pub struct RunRecord {
     pub inputs: Vec<InputRecord>,
     /// What became of each table, in the order of the declaration.
     pub tables: Vec<TableRecord>,
+    /// What the table checks found, in the order of the declaration.
+    #[serde(default)]
+    pub checks: Vec<CheckRecord>,
     /// How long each stage took.
     pub stages: Vec<StageRecord>,
     /// What the transform's functions took, in the order of the declaration.
@@ -249,6 +253,13 @@ pub(crate) fn runs_spec() -> TableSpec {
     let mut inputs = vec![field("name", Utf8)];
     let figures = ["files", "bytes", "rows", "accepted", "rejected", "warned"];
     inputs.extend(figures.map(|name| field(name, Int64)));
+    let checks = vec![
+        field("table", Utf8),
+        field("check", Utf8),
+        field("severity", Utf8),
+        field("holds", DataType::Boolean),
+        field("detail", Utf8),
+    ];
     let transform = ["name", "version", "digest"].map(|name| field(name, Utf8));
     let fields = vec![
         field("run", Int64),
@@ -269,6 +280,7 @@ pub(crate) fn runs_spec() -> TableSpec {
         field("host", Utf8),
         field("inputs", list_of(inputs)),
         field("tables", list_of(tables)),
+        field("checks", list_of(checks)),
         field(
             "stages",
             list_of(vec![field("stage", Utf8), field("seconds", Float64)]),

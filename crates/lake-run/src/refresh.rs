@@ -140,7 +140,7 @@ pub(crate) fn untraceable(source: &str, refresh_by: &[String]) -> String {
 
 /// The functions of a session over catalogs of its own: probes must not take the place of tables.
 fn probes(session: &SessionContext, table: &TableDeclaration) -> Result<SessionContext> {
-    let probes = SessionContext::new();
+    let probes = SessionContext::new_with_config(session.copied_config());
     for function in session.state().scalar_functions().values() {
         probes.register_udf(function.as_ref().clone());
     }

@@ -155,6 +155,7 @@ pub async fn validate(settings: &Settings) -> Result<Validated> {
     let load = Load::new(settings, &state, &transform, Work::default())?;
     let preparing = load.preparing();
     let planned = load.plan(&preparing).await?;
+    preparing.key_rules(&planned, &transform.plugin.declaration().inputs)?;
     let tables = planned.into_iter().map(|Planned { shaped, .. }| {
         let fields = shaped.spec.schema.fields().iter();
         let columns = fields.map(|field| (field.name().clone(), field.data_type().to_string()));

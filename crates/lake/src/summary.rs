@@ -64,6 +64,13 @@ fn published(report: &Report, record: &RunRecord, query: &str) -> String {
         }
     }
     let _ = writeln!(text, "\n{}", tables(record));
+    for check in record.checks.iter().filter(|check| !check.holds) {
+        let _ = writeln!(
+            text,
+            "\n  {}: check '{}' does not hold: {}",
+            check.table, check.check, check.detail
+        );
+    }
     let stages = record.stages.iter().filter(|stage| stage.seconds >= 0.001);
     let stages: Vec<String> = stages
         .map(|s| format!("{} {}", s.stage, seconds(s.seconds)))
@@ -215,6 +222,7 @@ pub(crate) fn json(report: &Report) -> Value {
                     .collect::<Map<_, _>>(),
                 "inputs": inputs,
                 "tables": tables,
+                "checks": record.checks,
                 "seconds": record.seconds,
                 "stages": stages.collect::<Map<_, _>>(),
                 "functions": record.functions,

@@ -7,6 +7,8 @@ mod inputs;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod kit;
 #[cfg(test)]
 mod logic;
@@ -18,6 +20,8 @@ mod query;
 mod roots;
 #[cfg(test)]
 mod run;
+#[cfg(test)]
+mod table_checks;
 #[cfg(test)]
 mod transforms;
 #[cfg(test)]

@@ -59,10 +59,7 @@ pub fn trial() -> Transform {
         .column("start_time", timestamp().required())
         .column("usage_kwh", decimal(12, 3).required())
         .check("usage is not negative", check);
-    input = match trial.as_str() {
-        "key may be empty" => input.column("meter_id", text()),
-        _ => input.column("meter_id", text().required()),
-    };
+    input = input.column("meter_id", text().required());
     input = match trial.as_str() {
         "check warns" => input.warn("usage is small", "usage_kwh < 5"),
         "check stops" => input.fail("usage is small", "usage_kwh < 5"),
@@ -307,25 +304,6 @@ fn a_check_that_stops_the_run_names_itself_and_the_row() {
     lake.put("b.csv", 1, csv([reading(1, 2, 1, 0, "5")]));
     lake.run(&[])
         .assert(3, &["usage is small", "b.csv", "nothing was published"]);
-    lake.assert_nothing_published();
-}
-
-#[test]
-fn a_row_without_a_key_is_never_published() {
-    let lake = trial_lake("1").variable("TRIAL", "key may be empty");
-    lake.put(
-        "b.csv",
-        1,
-        csv([reading(1, 2, 1, 0, "5").replace("M0000002", "")]),
-    );
-    lake.run(&[]).assert(
-        1,
-        &[
-            "standard/readings",
-            "no meter_id, which is part of the key",
-            "require",
-        ],
-    );
     lake.assert_nothing_published();
 }
 

@@ -1,3 +1,5 @@
+//! What is said of bad SQL, word for word.
+
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
