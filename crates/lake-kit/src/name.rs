@@ -14,12 +14,12 @@ const KEYWORDS: [&str; 51] = [
     "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
-/// Names of libraries that every crate can see, or that cargo keeps for itself.
+/// Names of libraries that the crate of a transform can see already.
 const TAKEN: [&str; 8] = [
     "alloc",
     "core",
-    "lake",
     "lake-plugin",
+    "lake_plugin",
     "proc-macro",
     "proc_macro",
     "std",
@@ -48,7 +48,7 @@ pub(crate) fn check(name: &str) -> Result<()> {
     if KEYWORDS.contains(&name) {
         return refuse("it is a word of the Rust language; add one to it".to_owned());
     }
-    if TAKEN.contains(&name) || name == "lake_plugin" {
+    if TAKEN.contains(&name) {
         return refuse("there is a library of that name; choose another".to_owned());
     }
     Ok(())
