@@ -453,7 +453,7 @@ fn in_words(message: &str, diagnostic: Option<&Diagnostic>) -> String {
 }
 
 /// Names of types as authors write them.
-fn in_our_types(text: &str) -> String {
+pub(crate) fn in_our_types(text: &str) -> String {
     const NAMES: [(&str, &str); 14] = [
         ("Timestamp(µs, \"UTC\")", "timestamp"),
         ("Timestamp(ns, \"UTC\")", "timestamp"),

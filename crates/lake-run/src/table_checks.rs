@@ -35,7 +35,7 @@ use crate::error::{Result, RunError};
 use crate::parameters::Parameters;
 use crate::shape::{self, table_name};
 use crate::sql::Sql;
-use crate::sql_error::nearest;
+use crate::sql_error::{in_our_types, nearest};
 
 /// How many wrong values a message shows.
 const MOST_VALUES: usize = 5;
@@ -190,7 +190,7 @@ impl TableChecks<'_> {
             [field] => Err(sql.wrong(format!(
                 "the query has to yield one {wanted}, and {} is {}",
                 field.name(),
-                field.data_type()
+                in_our_types(&field.data_type().to_string())
             ))),
             fields => Err(sql.wrong(format!(
                 "the query has to yield one {wanted}, and it selects {} columns",
@@ -276,7 +276,7 @@ impl<'a> Planned<'a> {
     fn new(declared: &'a TableCheckDeclaration, place: String, schema: &Schema) -> Result<Self> {
         let wrong = |message: String| RunError::Sql {
             place: place.clone(),
-            message,
+            message: in_our_types(&message),
         };
         let engine = |e: DataFusionError| RunError::sql(&place, &e);
         let column = |name: &String| known(name, schema).map_err(wrong);

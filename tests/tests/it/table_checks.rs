@@ -309,14 +309,17 @@ fn a_check_that_cannot_be_asked_is_found_before_anything_is_read() {
         ),
         (
             "no number",
-            &["usage_kwh is Decimal128(12, 3), and 'many' is none"],
+            &["usage_kwh is decimal(12, 3), and 'many' is none"],
         ),
         (
             "no time",
-            &["region is Utf8; only timestamps and dates are fresh or not"],
+            &["region is text; only timestamps and dates are fresh or not"],
         ),
-        ("no sum", &["region is Utf8, which has no sum"]),
-        ("no boolean", &["the query has to yield one boolean"]),
+        ("no sum", &["region is text, which has no sum"]),
+        (
+            "no boolean",
+            &["the query has to yield one boolean, and count(*) is integer"],
+        ),
         (
             "an input",
             &["check 'an input', line 2, column 6", "standard.readings"],
