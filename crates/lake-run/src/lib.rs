@@ -25,6 +25,8 @@ mod audit;
 mod build;
 mod check;
 mod check_values;
+mod compare;
+mod diff;
 mod discover;
 mod error;
 mod functions;
@@ -54,6 +56,8 @@ mod transform;
 mod work;
 
 pub use build::{Profile, build};
+pub use compare::{ColumnDiff, Rows, Sample, SampleValue};
+pub use diff::{Diff, DiffOptions, InputDiff, TableDiff, diff};
 pub use error::{Result, RunError};
 pub use lake_delta::Root;
 pub use lake_plugin::Declaration;

@@ -58,6 +58,30 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
+    /// Say what another release would make of the same files and tables, and publish nothing
+    Diff {
+        #[command(flatten)]
+        pipeline: Pipeline,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        release: Release,
+        /// The release to compare with, such as 1.2.0
+        #[arg(long, value_name = "VERSION")]
+        against: semver::Version,
+        /// Load all files with both releases, as run --reload would, and not only pending ones
+        #[arg(long)]
+        reload: bool,
+        /// How many rows of each kind to show per table
+        #[arg(long, value_name = "COUNT", default_value_t = 3)]
+        samples: usize,
+        /// End with exit code 3 where something differs
+        #[arg(long, value_enum, value_name = "WHAT")]
+        fail_on: Option<FailOn>,
+        /// How to say it
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
     /// Check a pipeline file and its transform, without reading any data
     Validate {
         #[command(flatten)]
@@ -196,6 +220,12 @@ pub(crate) enum Format {
     Json,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// Any row, column or table that differs
+    Changes,
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum QueryFormat {
     /// A table that fits the terminal
@@ -213,6 +243,7 @@ impl Command {
         match self {
             Self::Run { output, .. }
             | Self::Plan { output, .. }
+            | Self::Diff { output, .. }
             | Self::Validate { output, .. } => *output == Format::Json,
             Self::Query { output, .. } => *output == QueryFormat::Json,
             Self::Plugin { command } => command.wants_json(),

@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// Something went wrong that is not a run's doing.
     Failed(String),
+    /// Two releases differ, and that was to be a failure: the report.
+    Differs(String),
     /// A run, a query or a validation ended without doing its work.
     Run(RunError),
     /// The author's kit could not do its work.
@@ -28,7 +30,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Run(RunError::Pipeline { .. }) => 2,
-            Self::Run(RunError::Stopped { .. }) => 3,
+            Self::Run(RunError::Stopped { .. }) | Self::Differs(_) => 3,
             Self::Run(RunError::OtherRun { .. }) => 4,
             Self::Kit(KitError::Usage { .. }) => 2,
             Self::Kit(KitError::Crate { .. } | KitError::Run(_) | KitError::Io { .. })
@@ -72,7 +74,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(message) | Self::Failed(message) => f.write_str(message),
+            Self::Usage(message) | Self::Failed(message) | Self::Differs(message) => {
+                f.write_str(message)
+            }
             Self::Run(error) => error.fmt(f),
             Self::Kit(error) => error.fmt(f),
             Self::Tested(failure) => f.write_str(&failure.text),

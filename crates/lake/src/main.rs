@@ -6,6 +6,7 @@
 
 mod answer;
 mod args;
+mod diff;
 mod edge;
 mod exit;
 mod plan;
@@ -27,6 +28,11 @@ fn main() -> ExitCode {
     let json = args.command.wants_json();
     match perform(args.command) {
         Ok(text) => print(&text),
+        // What differs is the result that was asked for.
+        Err(Failure::Differs(text)) => {
+            let _ = print(&text);
+            Failure::Differs(text).exit_code()
+        }
         Err(failure) => {
             if json {
                 let _ = writeln!(io::stdout(), "{}", failure.to_json());
@@ -97,6 +103,35 @@ fn perform(command: Command) -> Result<String, Failure> {
                 Format::Text => plan::text(&plan, sql),
                 Format::Json => format!("{}\n", plan::json(&plan)),
             })
+        }
+        Command::Diff {
+            pipeline,
+            common,
+            release,
+            against,
+            reload,
+            samples,
+            fail_on,
+            output,
+        } => {
+            let settings = released(settings(&pipeline, &common)?, release);
+            let options = lake_run::DiffOptions {
+                against,
+                reload,
+                samples,
+            };
+            let diff = edge::block_on(lake_run::diff(&settings, &options))??;
+            for warning in &diff.warnings {
+                tracing::warn!("{warning}");
+            }
+            let text = match output {
+                Format::Text => diff::text(&diff),
+                Format::Json => format!("{}\n", diff::json(&diff)),
+            };
+            match fail_on {
+                Some(args::FailOn::Changes) if !diff.is_empty() => Err(Failure::Differs(text)),
+                _ => Ok(text),
+            }
         }
         Command::Validate {
             pipeline,

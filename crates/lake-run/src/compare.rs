@@ -1,0 +1,400 @@
+//! Comparing two versions of a table, row by row, within the engine's memory limit.
+//!
+//! Rows are joined by key where both versions have the same one; else they are counted: a row
+//! that one version has more often than the other was added or removed.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Int64Type};
+use arrow::util::display::array_value_to_string;
+use datafusion::catalog::TableProvider;
+use datafusion::error::Result;
+use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
+use datafusion::prelude::SessionContext;
+use serde::Serialize;
+
+/// When a row was loaded, and by which run, is no difference.
+const BESIDES: [&str; 2] = ["_run", "_loaded_at"];
+
+/// A version of a table.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    pub(crate) provider: Arc<dyn TableProvider>,
+    pub(crate) key: Vec<String>,
+}
+
+/// What differs in the rows of a table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Rows {
+    /// How many rows there were.
+    pub rows_before: u64,
+    /// How many rows there are.
+    pub rows_after: u64,
+    /// Rows whose key is new; without a key, rows that are there more often.
+    pub added: u64,
+    /// Rows whose key is gone; without a key, rows that are there less often.
+    pub removed: u64,
+    /// Rows of the same key with another value.
+    pub changed: u64,
+    /// In how many of the changed rows each column differs, the most frequent first.
+    pub columns: Vec<ColumnDiff>,
+    /// Some of the rows that differ.
+    pub samples: Vec<Sample>,
+}
+
+/// How often a column differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ColumnDiff {
+    /// The column.
+    pub name: String,
+    /// In how many changed rows.
+    pub changed: u64,
+}
+
+/// A row that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sample {
+    /// `added`, `removed` or `changed`.
+    pub kind: &'static str,
+    /// The values, in the order of the table's columns: those of the key, and those that differ.
+    pub values: Vec<SampleValue>,
+}
+
+/// A value of a row that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SampleValue {
+    /// The column.
+    pub column: String,
+    /// What it was, as text; `None` is NULL, or that there was no row.
+    pub before: Option<String>,
+    /// What it is.
+    pub after: Option<String>,
+}
+
+impl Rows {
+    /// Whether no row differs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.added + self.removed + self.changed == 0
+    }
+}
+
+impl Compared {
+    /// The columns that can differ.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        let schema = self.provider.schema();
+        let names = schema.fields().iter().map(|field| field.name().clone());
+        names
+            .filter(|name| !BESIDES.contains(&name.as_str()))
+            .collect()
+    }
+}
+
+/// Compares the rows of two versions over the columns that both have.
+pub(crate) async fn rows(
+    session: &SessionContext,
+    old: &Compared,
+    new: &Compared,
+    samples: usize,
+) -> Result<Rows> {
+    // A join that sorts both sides can spill, whatever their sizes.
+    let mut config = session.copied_config();
+    config.options_mut().optimizer.prefer_hash_join = false;
+    let session = SessionContext::new_with_config_rt(config, session.runtime_env());
+    session.register_table("before_", Arc::clone(&old.provider))?;
+    session.register_table("after_", Arc::clone(&new.provider))?;
+    let before = old.columns();
+    let shared: Vec<String> = new
+        .columns()
+        .into_iter()
+        .filter(|column| before.contains(column))
+        .collect();
+    let comparison = Comparison {
+        values: values(&session, old, new, &shared)?,
+        session,
+        has_key: !new.key.is_empty() && new.key == old.key,
+        key: new.key.clone(),
+        columns: shared,
+        samples,
+    };
+    match comparison.has_key {
+        true => comparison.by_key().await,
+        false => comparison.by_count().await,
+    }
+}
+
+/// What is compared for each column: nested values, which the engine cannot compare, as text.
+fn values(
+    session: &SessionContext,
+    old: &Compared,
+    new: &Compared,
+    columns: &[String],
+) -> Result<Vec<String>> {
+    let mut values = Vec::new();
+    for column in columns {
+        let types = [old, new].map(|side| {
+            let schema = side.provider.schema();
+            schema
+                .field_with_name(column)
+                .map(|f| f.data_type().clone())
+        });
+        let [before, after] = types;
+        let (before, after) = (before?, after?);
+        let quoted = quote(column);
+        values.push(if before.is_nested() || after.is_nested() {
+            let name = format!("text_of_{}", values.len());
+            session.register_udf(create_udf(
+                &name,
+                vec![after],
+                DataType::Utf8,
+                Volatility::Immutable,
+                Arc::new(text_of),
+            ));
+            format!("{name}({quoted})")
+        } else if before != after {
+            format!("CAST({quoted} AS VARCHAR)")
+        } else {
+            quoted
+        });
+    }
+    Ok(values)
+}
+
+fn text_of(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
+    let arrays = ColumnarValue::values_to_arrays(arguments)?;
+    let texts: StringArray = arrays
+        .iter()
+        .flat_map(|array| (0..array.len()).map(move |row| text(array.as_ref(), row)))
+        .collect();
+    Ok(ColumnarValue::Array(Arc::new(texts)))
+}
+
+fn text(array: &dyn Array, row: usize) -> Option<String> {
+    (!array.is_null(row)).then(|| array_value_to_string(array, row).unwrap_or_default())
+}
+
+struct Comparison {
+    session: SessionContext,
+    has_key: bool,
+    key: Vec<String>,
+    columns: Vec<String>,
+    /// The SQL of each column's value.
+    values: Vec<String>,
+    samples: usize,
+}
+
+impl Comparison {
+    /// A version with the compared values under plain names, and a column that is never NULL.
+    fn side(&self, table: &str) -> String {
+        let values = self.values.iter().zip(&self.columns);
+        let values: Vec<String> = values
+            .map(|(value, column)| format!("{value} AS {}", quote(column)))
+            .collect();
+        format!(
+            "(SELECT {}, TRUE AS there_ FROM {table})",
+            values.join(", ")
+        )
+    }
+
+    fn joined(&self) -> String {
+        let on: Vec<String> = self
+            .key
+            .iter()
+            .map(|column| format!("n.{0} = o.{0}", quote(column)))
+            .collect();
+        format!(
+            "{} o FULL JOIN {} n ON {}",
+            self.side("before_"),
+            self.side("after_"),
+            on.join(" AND ")
+        )
+    }
+
+    /// That a column of a row that both versions have differs.
+    fn differs(column: &str) -> String {
+        let column = quote(column);
+        format!("(o.there_ AND n.there_ AND o.{column} IS DISTINCT FROM n.{column})")
+    }
+
+    fn compared(&self) -> impl Iterator<Item = &String> {
+        self.columns.iter().filter(|c| !self.key.contains(c))
+    }
+
+    async fn by_key(&self) -> Result<Rows> {
+        let count = |condition: &str| {
+            format!("CAST(sum(CASE WHEN {condition} THEN 1 ELSE 0 END) AS BIGINT)")
+        };
+        let differing: Vec<String> = self.compared().map(|c| Self::differs(c)).collect();
+        let changed = match differing.is_empty() {
+            true => "FALSE".to_owned(),
+            false => differing.join(" OR "),
+        };
+        let (added, removed) = ("o.there_ IS NULL", "n.there_ IS NULL");
+        let mut counts = vec![
+            count("o.there_"),
+            count("n.there_"),
+            count(added),
+            count(removed),
+            count(&changed),
+        ];
+        counts.extend(differing.iter().map(|condition| count(condition)));
+        let sql = format!("SELECT {} FROM {}", counts.join(", "), self.joined());
+        let batches = self.session.sql(&sql).await?.collect().await?;
+        let figure = |place: usize| figure(&batches, place);
+        let mut rows = Rows {
+            rows_before: figure(0),
+            rows_after: figure(1),
+            added: figure(2),
+            removed: figure(3),
+            changed: figure(4),
+            ..Rows::default()
+        };
+        let columns = self.compared().enumerate().map(|(place, name)| ColumnDiff {
+            name: name.clone(),
+            changed: figure(5 + place),
+        });
+        rows.columns = columns.filter(|column| column.changed > 0).collect();
+        rows.columns
+            .sort_by_key(|column| std::cmp::Reverse(column.changed));
+        for (kind, condition, there_are) in [
+            ("added", added, rows.added),
+            ("removed", removed, rows.removed),
+            ("changed", changed.as_str(), rows.changed),
+        ] {
+            if there_are > 0 && self.samples > 0 {
+                rows.samples.extend(self.sample(kind, condition).await?);
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn sample(&self, kind: &'static str, condition: &str) -> Result<Vec<Sample>> {
+        let columns: Vec<String> = self
+            .columns
+            .iter()
+            .flat_map(|column| {
+                let column = quote(column);
+                [format!("o.{column}"), format!("n.{column}")]
+            })
+            .enumerate()
+            .map(|(place, value)| format!("{value} AS c{place}"))
+            .collect();
+        let order: Vec<String> = self
+            .key
+            .iter()
+            .map(|column| format!("coalesce(n.{0}, o.{0})", quote(column)))
+            .collect();
+        let sql = format!(
+            "SELECT {} FROM {} WHERE {condition} ORDER BY {} LIMIT {}",
+            columns.join(", "),
+            self.joined(),
+            order.join(", "),
+            self.samples
+        );
+        let batches = self.session.sql(&sql).await?.collect().await?;
+        Ok(self.samples_of(kind, &batches))
+    }
+
+    fn samples_of(&self, kind: &'static str, batches: &[RecordBatch]) -> Vec<Sample> {
+        let rows = batches
+            .iter()
+            .flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row)));
+        let sample = |(batch, row): (&RecordBatch, usize)| Sample {
+            kind,
+            values: self
+                .columns
+                .iter()
+                .enumerate()
+                .map(|(place, column)| SampleValue {
+                    column: column.clone(),
+                    before: text(batch.column(2 * place).as_ref(), row),
+                    after: text(batch.column(2 * place + 1).as_ref(), row),
+                })
+                .filter(|value| {
+                    kind != "changed"
+                        || self.key.contains(&value.column)
+                        || value.before != value.after
+                })
+                .collect(),
+        };
+        rows.map(sample).collect()
+    }
+
+    /// Rows without a key: how often each is there, in the one version and in the other.
+    async fn by_count(&self) -> Result<Rows> {
+        let list: Vec<String> = self.columns.iter().map(|column| quote(column)).collect();
+        let list = list.join(", ");
+        let counted = format!(
+            "SELECT {list}, sum(o) AS before_, sum(n) AS after_ FROM \
+             (SELECT *, 1 AS o, 0 AS n FROM {} UNION ALL SELECT *, 0 AS o, 1 AS n FROM {}) \
+             GROUP BY {list}",
+            self.side("before_"),
+            self.side("after_"),
+        );
+        let sum = |what: &str| format!("CAST(coalesce(sum({what}), 0) AS BIGINT)");
+        let more = "CASE WHEN after_ > before_ THEN after_ - before_ ELSE 0 END";
+        let less = "CASE WHEN before_ > after_ THEN before_ - after_ ELSE 0 END";
+        let sql = format!(
+            "SELECT {}, {}, {}, {} FROM ({counted})",
+            sum("before_"),
+            sum("after_"),
+            sum(more),
+            sum(less)
+        );
+        let batches = self.session.sql(&sql).await?.collect().await?;
+        let figure = |place: usize| figure(&batches, place);
+        let mut rows = Rows {
+            rows_before: figure(0),
+            rows_after: figure(1),
+            added: figure(2),
+            removed: figure(3),
+            ..Rows::default()
+        };
+        for (kind, condition, there_are) in [
+            ("added", "after_ > before_", rows.added),
+            ("removed", "before_ > after_", rows.removed),
+        ] {
+            if there_are == 0 || self.samples == 0 {
+                continue;
+            }
+            let value = |column: &String| {
+                let column = quote(column);
+                match kind {
+                    "added" => format!("NULL, {column}"),
+                    _ => format!("{column}, NULL"),
+                }
+            };
+            let pairs: Vec<String> = self.columns.iter().map(value).collect();
+            let named: Vec<String> = pairs
+                .join(", ")
+                .split(", ")
+                .enumerate()
+                .map(|(place, value)| format!("{value} AS c{place}"))
+                .collect();
+            let sql = format!(
+                "SELECT {} FROM ({counted}) WHERE {condition} ORDER BY {list} LIMIT {}",
+                named.join(", "),
+                self.samples
+            );
+            let batches = self.session.sql(&sql).await?.collect().await?;
+            rows.samples.extend(self.samples_of(kind, &batches));
+        }
+        Ok(rows)
+    }
+}
+
+/// A count, which is NULL where there is no row at all.
+fn figure(batches: &[RecordBatch], place: usize) -> u64 {
+    batches
+        .iter()
+        .filter(|batch| batch.num_rows() > 0)
+        .map(|batch| batch.column(place).as_primitive::<Int64Type>())
+        .filter(|column| column.is_valid(0))
+        .map(|column| column.value(0).unsigned_abs())
+        .sum()
+}
+
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
