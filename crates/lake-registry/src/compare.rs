@@ -64,7 +64,8 @@ impl fmt::Display for Change {
 /// - A new check is minor although it can reject rows that were accepted: that is what releases of
 ///   a transform are for, and the limits of a run stop one that rejects too many.
 /// - A check that is gone, or is less severe, is minor: rows come that did not come before.
-/// - Which row of a key stays (`newest_by`), whether rows delete others (`delete_when`), and the
+/// - Which row of a key stays (`newest_by`; major where deletions are remembered in that order),
+///   whether rows delete others (`delete_when`), and the
 ///   default of a parameter are minor: tables look as before, and hold other rows.
 /// - The text of SQL, and everything about functions, is a patch: only the transform's own SQL
 ///   calls them, and what it yields shows in the columns.
@@ -328,7 +329,14 @@ impl Changes {
         }
         if old.newest_by != new.newest_by {
             let what = "decides by other columns which row of a key stays";
-            self.add(Level::Minor, thing, what);
+            // What is remembered of a deletion is its place in that order.
+            let remembers = old.delete_when.is_some() && new.delete_when.is_some();
+            let level = if remembers {
+                Level::Major
+            } else {
+                Level::Minor
+            };
+            self.add(level, thing, what);
         }
         match (&old.delete_when, &new.delete_when) {
             (None, Some(_)) => self.add(Level::Minor, thing, "deletes rows now"),
@@ -372,8 +380,13 @@ impl Changes {
     }
 
     fn functions(&mut self, old: &Interface, new: &Interface) {
-        let (old, new) = (&old.declaration.functions, &new.declaration.functions);
-        self.internals("function", old, new, |function| &function.name);
+        let (old, new) = (&old.declaration, &new.declaration);
+        let (before, after) = (&old.functions, &new.functions);
+        self.internals("function", before, after, |function| &function.name);
+        let (before, after) = (&old.partition_functions, &new.partition_functions);
+        self.internals("partition function", before, after, |function| {
+            &function.name
+        });
     }
 
     /// Things that only the transform itself uses.

@@ -182,6 +182,11 @@ fn deletes_and_history() {
         compare(&old, &new)[0].to_string(),
         "patch: standard/readings deletes rows on another condition"
     );
+    new.declaration.tables[0].newest_by = vec!["usage_kwh".to_owned()];
+    assert_eq!(
+        compare(&old, &new)[0].to_string(),
+        "major: standard/readings decides by other columns which row of a key stays"
+    );
     let history = |i: &mut Interface| i.declaration.tables[0].history = true;
     assert_eq!(says(history), ["minor: standard/readings_history is new"]);
     assert_eq!(
