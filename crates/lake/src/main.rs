@@ -2,7 +2,7 @@
 //!
 //! This crate holds no logic: it reads arguments and environment (`args`,
 //! `edge`), calls `lake-run` and, for `lake plugin`, `lake-kit`, and says what came
-//! of it (`summary`, `answer`, `plugin`, `exit`).
+//! of it (`summary`, `answer`, `plan`, `plugin`, `release`, `exit`).
 
 mod answer;
 mod args;
@@ -10,6 +10,8 @@ mod edge;
 mod exit;
 mod plan;
 mod plugin;
+mod release;
+mod release_text;
 mod summary;
 
 use std::io::{self, Write};
