@@ -9,13 +9,12 @@ mod case;
 mod load;
 mod rows;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use lake_pipeline::TransformRef;
-use lake_plugin::Declaration;
-use lake_run::Profile;
-use semver::VersionReq;
+use lake_run::{Profile, Releases};
 use similar::TextDiff;
 
 use crate::Machine;
@@ -23,6 +22,7 @@ use crate::error::{KitError, Result};
 use crate::golden::case::{Case, Wanted};
 use crate::golden::load::Computed;
 use crate::manifest::Package;
+use crate::subject::Subject;
 
 /// Unchanged lines around a difference.
 const CONTEXT: usize = 3;
@@ -133,21 +133,43 @@ pub async fn test(
     machine: &Machine,
 ) -> Result<TestReport> {
     let package = Package::read(directory)?;
-    let cases = case::find(&package.directory, &options.cases)?;
+    // A case that is not there is told before anything is built.
+    case::find(&package.directory, &options.cases)?;
     let transform = TransformRef {
         name: package.name.clone(),
-        version: exactly(&package)?,
+        version: package.exactly()?,
         path: Some(package.directory.clone()),
-        params: std::collections::BTreeMap::new(),
+        params: BTreeMap::new(),
         registry: None,
         trusted_keys: None,
     };
     let declaration = lake_run::declaration(&transform, &machine.cache, Profile::Dev)?;
-    let trial = Trial {
-        package: &package,
-        wanted: case::wanted(&declaration),
-        declaration,
+    let subject = Subject {
         transform,
+        releases: Releases::default(),
+        declaration,
+        cache: machine.cache.clone(),
+    };
+    hold(&package, &subject, options, machine).await
+}
+
+/// Whether a crate has golden cases at all.
+pub(crate) fn has_cases(package: &Package) -> bool {
+    package.directory.join(case::DIRECTORY).is_dir()
+}
+
+/// Holds a transform, wherever it is loaded from, against the golden cases of its crate.
+pub(crate) async fn hold(
+    package: &Package,
+    subject: &Subject,
+    options: &TestOptions,
+    machine: &Machine,
+) -> Result<TestReport> {
+    let cases = case::find(&package.directory, &options.cases)?;
+    let trial = Trial {
+        package,
+        wanted: case::wanted(&subject.declaration),
+        subject,
         machine,
         update: options.update,
     };
@@ -156,26 +178,17 @@ pub async fn test(
         reports.push(trial.case(name).await?);
     }
     Ok(TestReport {
-        transform: package.name,
-        version: package.version,
+        transform: package.name.clone(),
+        version: package.version.clone(),
         cases: reports,
-    })
-}
-
-/// A requirement that only this version of the crate meets, pre-releases included.
-fn exactly(package: &Package) -> Result<VersionReq> {
-    VersionReq::parse(&format!("={}", package.version)).map_err(|e| KitError::Crate {
-        path: package.directory.join("Cargo.toml"),
-        message: format!("its version {} is none: {e}", package.version),
     })
 }
 
 /// What all cases of a test have in common.
 struct Trial<'a> {
     package: &'a Package,
-    declaration: Declaration,
+    subject: &'a Subject,
     wanted: Vec<Wanted>,
-    transform: TransformRef,
     machine: &'a Machine,
     update: bool,
 }
@@ -183,7 +196,7 @@ struct Trial<'a> {
 impl Trial<'_> {
     async fn case(&self, name: String) -> Result<CaseReport> {
         let directory = self.package.directory.join(case::DIRECTORY).join(&name);
-        let case = Case::read(&directory, &self.declaration, &self.wanted);
+        let case = Case::read(&directory, &self.subject.declaration, &self.wanted);
         let case = case.map_err(KitError::io(&directory))?;
         let mut report = CaseReport {
             name,

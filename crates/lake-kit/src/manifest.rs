@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use semver::{Version, VersionReq};
 use serde_json::Value;
 
 use crate::error::{KitError, Result};
@@ -32,22 +33,7 @@ impl Package {
             path: manifest.clone(),
             message,
         };
-        let output = Command::new("cargo")
-            .args(["metadata", "--no-deps", "--format-version", "1"])
-            .arg("--manifest-path")
-            .arg(&manifest)
-            .output()
-            .map_err(|e| {
-                failed(format!(
-                    "cargo cannot be run to read it ({e}); install a Rust toolchain"
-                ))
-            })?;
-        if !output.status.success() {
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            return Err(failed(stderr.trim_end().to_owned()));
-        }
-        let metadata: Value = serde_json::from_slice(&output.stdout)
-            .map_err(|e| failed(format!("cargo metadata says something else: {e}")))?;
+        let metadata = metadata(&manifest, &["--no-deps"])?;
         let packages = metadata["packages"].as_array().into_iter().flatten();
         let package = packages
             .filter(|package| package["manifest_path"].as_str().map(Path::new) == Some(&manifest))
@@ -62,4 +48,49 @@ impl Package {
             failed("it is a workspace and no crate; name the directory of a transform".to_owned())
         })
     }
+
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.directory.join("Cargo.toml")
+    }
+
+    /// A requirement that only this version of the crate meets, pre-releases included.
+    pub(crate) fn exactly(&self) -> Result<VersionReq> {
+        VersionReq::parse(&format!("={}", self.version)).map_err(|e| self.no_version(&e))
+    }
+
+    pub(crate) fn semver(&self) -> Result<Version> {
+        Version::parse(&self.version).map_err(|e| self.no_version(&e))
+    }
+
+    fn no_version(&self, why: &semver::Error) -> KitError {
+        KitError::Crate {
+            path: self.manifest(),
+            message: format!("its version {} is none: {why}", self.version),
+        }
+    }
+}
+
+/// What `cargo metadata` says of a crate.
+pub(crate) fn metadata(manifest: &Path, arguments: &[&str]) -> Result<Value> {
+    let failed = |message: String| KitError::Crate {
+        path: manifest.to_owned(),
+        message,
+    };
+    let output = Command::new("cargo")
+        .args(["metadata", "--format-version", "1"])
+        .args(arguments)
+        .arg("--manifest-path")
+        .arg(manifest)
+        .output()
+        .map_err(|e| {
+            failed(format!(
+                "cargo cannot be run to read it ({e}); install a Rust toolchain"
+            ))
+        })?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(failed(stderr.trim_end().to_owned()));
+    }
+    serde_json::from_slice(&output.stdout)
+        .map_err(|e| failed(format!("cargo metadata says something else: {e}")))
 }

@@ -16,6 +16,9 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::files;
 
+const NO_PRIVATE_KEY: &str = "holds no Ed25519 private key in PEM \
+     (`-----BEGIN PRIVATE KEY-----`); `lake plugin key` makes one";
+
 /// The private key that a release is signed with: Ed25519, in a PKCS#8 PEM file as
 /// `openssl genpkey -algorithm ed25519` writes it.
 pub struct SigningKey {
@@ -50,12 +53,20 @@ impl SigningKey {
     /// [`Error::Io`] where the file cannot be read, [`Error::File`] where it holds something else.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(&text).map_err(|_| {
-            let what = "it holds no Ed25519 private key in PEM (`-----BEGIN PRIVATE KEY-----`); \
-                 `openssl genpkey -algorithm ed25519` makes one";
-            Error::file(path, None, what)
-        })?;
-        Ok(Self { key })
+        Self::in_pem(&text).ok_or_else(|| Error::file(path, None, format!("it {NO_PRIVATE_KEY}")))
+    }
+
+    /// The key in a PKCS#8 PEM text.
+    ///
+    /// # Errors
+    /// [`Error::Key`], which says nothing of what the text is instead.
+    pub fn parse(text: &str) -> Result<Self> {
+        Self::in_pem(text).ok_or_else(|| Error::Key(format!("the text {NO_PRIVATE_KEY}")))
+    }
+
+    fn in_pem(text: &str) -> Option<Self> {
+        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(text.trim()).ok()?;
+        Some(Self { key })
     }
 
     /// Writes the key to a file that only its owner may read and that must not exist yet.

@@ -16,6 +16,9 @@ use sha2::{Digest, Sha256};
 use crate::error::{Result, RunError};
 use crate::transform::fault;
 
+/// The variable that may hold a publisher's private key.
+const SIGNING_KEY: &str = "LAKE_SIGNING_KEY_PEM";
+
 /// How transforms are built: as the host was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -152,6 +155,8 @@ impl Build<'_> {
     fn cargo(&self) -> Result<PathBuf> {
         let mut command = Command::new("cargo");
         command
+            // Build scripts of all dependencies run here, and none of them is to see a key.
+            .env_remove(SIGNING_KEY)
             .args([
                 "build",
                 "--lib",

@@ -61,15 +61,8 @@ pub fn declaration(wanted: &TransformRef, cache: &Path, profile: Profile) -> Res
 
 /// Loads the transform that a pipeline names.
 pub(crate) async fn load(settings: &Settings) -> Result<Transform> {
+    check_asked(settings)?;
     let wanted = &settings.pipeline.transform;
-    if let Some((name, _)) = &settings.releases.asked
-        && *name != wanted.name
-    {
-        return Err(settings.wrong(format!(
-            "--transform asks for {name}, and the pipeline uses {}",
-            wanted.name
-        )));
-    }
     match &wanted.path {
         Some(path) if settings.releases.asked.is_none() => {
             if settings.releases.locked {
@@ -82,6 +75,17 @@ pub(crate) async fn load(settings: &Settings) -> Result<Transform> {
             from_crate(settings, path)
         }
         _ => from_registry(settings).await,
+    }
+}
+
+/// What was asked for by name is the transform of the pipeline.
+fn check_asked(settings: &Settings) -> Result<()> {
+    let wanted = &settings.pipeline.transform.name;
+    match &settings.releases.asked {
+        Some((name, _)) if name != wanted => Err(settings.wrong(format!(
+            "--transform asks for {name}, and the pipeline uses {wanted}"
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -254,6 +258,7 @@ pub struct Update {
 pub async fn update(settings: &Settings) -> Result<Update> {
     let wanted = &settings.pipeline.transform;
     let failed = |e: lake_registry::Error| fault(&wanted.name, e.to_string());
+    check_asked(settings)?;
     let (choice, release, _) = resolve(settings, Pinned::Anew).await?;
     let path = lock_path(settings);
     let mut lock = Lock::read(&path).map_err(failed)?.unwrap_or_default();

@@ -105,7 +105,7 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         output: QueryFormat,
     },
-    /// Write and test transforms
+    /// Write, test and release transforms
     Plugin {
         #[command(subcommand)]
         command: PluginCommand,
@@ -147,7 +147,7 @@ pub(crate) struct Release {
     pub(crate) locked: bool,
 }
 
-fn release(text: &str) -> Result<(String, semver::Version), String> {
+pub(crate) fn release(text: &str) -> Result<(String, semver::Version), String> {
     let Some((name, version)) = text.split_once('@') else {
         return Err("it has the form NAME@VERSION, as in utility@1.2.0".to_owned());
     };

@@ -10,8 +10,10 @@ use std::future::Future;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use lake_kit::Machine;
+use chrono::{DateTime, Utc};
+use lake_kit::{KitError, Machine};
 use lake_pipeline::Overrides;
+use lake_registry::{Registry, SigningKey, TrustedKeys};
 use lake_run::{Profile, Releases, Root, Settings};
 use tracing_subscriber::EnvFilter;
 
@@ -63,7 +65,83 @@ pub(crate) fn machine() -> Machine {
         temporary: env::temp_dir(),
         host: host(),
         threads: threads(),
+        target: env!("LAKE_TARGET").to_owned(),
     }
+}
+
+/// The registry that a flag names, or `LAKE_REGISTRY`.
+pub(crate) fn registry(flag: Option<&str>) -> Result<Registry, Failure> {
+    let Some(place) = flag.map(str::to_owned).or_else(|| said("LAKE_REGISTRY")) else {
+        return Err(Failure::Usage(
+            "no registry is named: say where releases are with --registry or LAKE_REGISTRY"
+                .to_owned(),
+        ));
+    };
+    let place = match place.contains("://") {
+        true => place,
+        false => {
+            let path = std::path::absolute(&place);
+            let path = path.map_err(|e| Failure::Usage(format!("{place}: {e}")))?;
+            path.display().to_string()
+        }
+    };
+    lake_run::registry(&place).map_err(|e| Failure::Usage(e.to_string()))
+}
+
+/// The keys in the file that a flag names, or `LAKE_TRUSTED_KEYS`; `None` where neither does.
+pub(crate) fn trusted_keys(flag: Option<&Path>) -> Result<Option<TrustedKeys>, Failure> {
+    let file = flag.map(Path::to_owned);
+    let Some(file) = file.or_else(|| said("LAKE_TRUSTED_KEYS").map(PathBuf::from)) else {
+        return Ok(None);
+    };
+    let keys = TrustedKeys::read(&file).map_err(KitError::from)?;
+    Ok(Some(keys))
+}
+
+/// The private key in the file that a flag or `LAKE_SIGNING_KEY` names, or in
+/// `LAKE_SIGNING_KEY_PEM` itself. Nothing of the key is ever said.
+pub(crate) fn signing_key(flag: Option<&Path>) -> Result<SigningKey, Failure> {
+    let file = flag.map(Path::to_owned);
+    if let Some(file) = file.or_else(|| said("LAKE_SIGNING_KEY").map(PathBuf::from)) {
+        if file.to_string_lossy().contains("PRIVATE KEY") {
+            return Err(Failure::Usage(
+                "this is a private key where the path of its file belongs; a key itself goes into \
+                 LAKE_SIGNING_KEY_PEM, and nowhere else"
+                    .to_owned(),
+            ));
+        }
+        return Ok(SigningKey::read(&file).map_err(KitError::from)?);
+    }
+    let Some(pem) = said("LAKE_SIGNING_KEY_PEM") else {
+        return Err(Failure::Usage(
+            "no key signs the release: name its file with --key or LAKE_SIGNING_KEY, or put the key \
+             into LAKE_SIGNING_KEY_PEM; `lake plugin key` makes one"
+                .to_owned(),
+        ));
+    };
+    SigningKey::parse(&pem).map_err(|e| Failure::Usage(format!("LAKE_SIGNING_KEY_PEM: {e}")))
+}
+
+/// 32 bytes that nobody can guess.
+pub(crate) fn random() -> Result<[u8; 32], Failure> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Failure::Failed(format!("the system gives no random bytes: {e}")))?;
+    Ok(bytes)
+}
+
+pub(crate) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// Who calls, as the system knows them; what people read, and nothing believes.
+pub(crate) fn user() -> Option<String> {
+    said("USER").or_else(|| said("LOGNAME"))
+}
+
+/// A variable that says something.
+fn said(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 /// Whether golden cases are written instead of compared: where `cargo test` starts lake, a flag

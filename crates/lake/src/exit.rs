@@ -33,7 +33,16 @@ impl Failure {
             Self::Run(RunError::Stopped { .. }) | Self::Differs(_) => 3,
             Self::Run(RunError::OtherRun { .. }) => 4,
             Self::Kit(KitError::Usage { .. }) => 2,
-            Self::Kit(KitError::Crate { .. } | KitError::Run(_) | KitError::Io { .. })
+            Self::Kit(
+                KitError::Crate { .. }
+                | KitError::Unfit { .. }
+                | KitError::NotAsExpected(_)
+                | KitError::WrongBump(_)
+                | KitError::Taken { .. }
+                | KitError::Registry(_)
+                | KitError::Run(_)
+                | KitError::Io { .. },
+            )
             | Self::Tested(_)
             | Self::Failed(_)
             | Self::Run(
@@ -67,7 +76,15 @@ impl Failure {
         } else {
             "failed"
         };
-        json!({ "status": status, "exit_code": self.code(), "error": self.to_string() }).to_string()
+        let mut object =
+            json!({ "status": status, "exit_code": self.code(), "error": self.to_string() });
+        if let Self::Kit(KitError::WrongBump(wrong)) = self {
+            object["previous"] = json!(wrong.old);
+            object["needs"] = json!(wrong.needs);
+            object["smallest"] = json!(wrong.smallest);
+            object["reasons"] = json!(wrong.reasons);
+        }
+        object.to_string()
     }
 }
 
@@ -94,6 +111,9 @@ impl From<KitError> for Failure {
     fn from(error: KitError) -> Self {
         match error {
             KitError::Run(error) => Self::Run(error),
+            KitError::NotAsExpected(report) => {
+                Self::Tested(Box::new(TestFailure::of_release(&report)))
+            }
             other => Self::Kit(other),
         }
     }

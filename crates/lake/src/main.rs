@@ -2,7 +2,7 @@
 //!
 //! This crate holds no logic: it reads arguments and environment (`args`,
 //! `edge`), calls `lake-run` and, for `lake plugin`, `lake-kit`, and says what came
-//! of it (`summary`, `answer`, `plugin`, `exit`).
+//! of it (`summary`, `answer`, `plan`, `plugin`, `release`, `exit`).
 
 mod answer;
 mod args;
@@ -11,6 +11,8 @@ mod edge;
 mod exit;
 mod plan;
 mod plugin;
+mod release;
+mod release_text;
 mod summary;
 
 use std::io::{self, Write};

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::args::Format;
 use crate::edge;
 use crate::exit::Failure;
+use crate::release::{self, ReleaseCommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
@@ -42,6 +43,8 @@ pub(crate) enum PluginCommand {
         #[arg(value_name = "DIRECTORY", default_value = ".")]
         directory: PathBuf,
     },
+    #[command(flatten)]
+    Release(ReleaseCommand),
 }
 
 impl PluginCommand {
@@ -49,6 +52,7 @@ impl PluginCommand {
         match self {
             Self::Test { output, .. } => *output == Format::Json,
             Self::New { .. } | Self::Sdk { .. } => false,
+            Self::Release(command) => command.wants_json(),
         }
     }
 }
@@ -84,6 +88,7 @@ pub(crate) fn perform(command: PluginCommand) -> Result<String, Failure> {
             let changed = lake_kit::write_sdk(&directory)?;
             Ok(sdk_text(&changed))
         }
+        PluginCommand::Release(command) => release::perform(command),
     }
 }
 
@@ -92,6 +97,17 @@ pub(crate) fn perform(command: PluginCommand) -> Result<String, Failure> {
 pub(crate) struct TestFailure {
     pub(crate) text: String,
     pub(crate) json: Value,
+}
+
+impl TestFailure {
+    /// Cases that keep a transform from being published.
+    pub(crate) fn of_release(report: &TestReport) -> Self {
+        let text = failed_text(report, Path::new("."));
+        Self {
+            text: format!("{text}\n\nNothing was published."),
+            json: json(report),
+        }
+    }
 }
 
 fn created_text(name: &str, directory: &Path) -> String {
@@ -275,7 +291,7 @@ fn from_anywhere(program: &str) -> String {
 }
 
 /// `1 row`, `2 rows`
-fn counted(count: usize, what: &str) -> String {
+pub(crate) fn counted(count: usize, what: &str) -> String {
     match count {
         1 => format!("1 {what}"),
         many => format!("{many} {what}s"),

@@ -22,7 +22,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "lake-registry",
         ],
     ),
-    ("lake-kit", &["lake-run", "lake-pipeline", "lake-plugin"]),
+    (
+        "lake-kit",
+        &["lake-run", "lake-pipeline", "lake-registry", "lake-plugin"],
+    ),
     (
         "lake-run",
         &[

@@ -4,9 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
-use lake_pipeline::{Overrides, Pipeline, TransformRef};
-use lake_run::{Outcome, Profile, Releases, Root, RunError, Settings};
-use serde_json::json;
+use lake_run::{Outcome, RunError, Settings};
 
 use crate::clock;
 use crate::error::{KitError, Result};
@@ -28,9 +26,10 @@ pub(crate) async fn load(
     trial: &Trial<'_>,
 ) -> Result<std::result::Result<Vec<Computed>, String>> {
     let scratch = Scratch::below(&trial.machine.temporary)?;
-    let settings = match settings(case, trial, scratch.path()) {
+    let subject = &trial.subject;
+    let settings = match subject.settings(&case.params, scratch.path(), trial.machine) {
         Ok(settings) => settings,
-        Err(problem) => return Ok(Err(problem)),
+        Err(problem) => return Ok(Err(format!("case.toml: {problem}"))),
     };
     for (place, run) in case.runs.iter().enumerate() {
         receive(run, &scratch.path().join(format!("files/{}", place + 1)))?;
@@ -52,57 +51,6 @@ pub(crate) async fn load(
         }
     }
     Ok(Ok(tables))
-}
-
-/// The pipeline of a case. It is made as text, so that the values of parameters are read as they
-/// are in any pipeline file.
-fn settings(
-    case: &Case,
-    trial: &Trial<'_>,
-    scratch: &Path,
-) -> std::result::Result<Settings, String> {
-    let inputs: serde_json::Map<_, _> = trial
-        .declaration
-        .inputs
-        .iter()
-        .map(|input| {
-            let path = format!("files/*/{}.csv", input.name);
-            (input.name.clone(), json!({ "path": path }))
-        })
-        .collect();
-    let written = json!({
-        "name": "golden",
-        "transform": { "name": trial.transform.name, "version": "*" },
-        "root": "lake",
-        "inputs": inputs,
-        "limits": { "rejected": "100%" },
-    });
-    let file = scratch.join("pipeline.yaml");
-    let parsed = lake_pipeline::parse(
-        &written.to_string(),
-        &file,
-        scratch,
-        &|_| None,
-        &Overrides::default(),
-    );
-    let pipeline = Pipeline {
-        transform: TransformRef {
-            params: case.params.clone(),
-            ..trial.transform.clone()
-        },
-        ..parsed.map_err(|faults| format!("case.toml: {faults}"))?
-    };
-    Ok(Settings {
-        root: Root::open(&pipeline.root).map_err(|e| e.to_string())?,
-        pipeline,
-        file,
-        cache: trial.machine.cache.clone(),
-        profile: Profile::Dev,
-        releases: Releases::default(),
-        clock: clock::now,
-        host: trial.machine.host.clone(),
-        threads: trial.machine.threads,
-    })
 }
 
 /// Puts the files of a run where the pipeline looks for them, as if they had just been received.

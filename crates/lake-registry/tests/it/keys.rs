@@ -101,10 +101,7 @@ fn what_is_no_private_key_is_told_with_how_to_make_one() {
             error.contains("key.pem: it holds no Ed25519 private key"),
             "{error}"
         );
-        assert!(
-            error.ends_with("`openssl genpkey -algorithm ed25519` makes one"),
-            "{error}"
-        );
+        assert!(error.ends_with("`lake plugin key` makes one"), "{error}");
     }
     let missing = SigningKey::read(&directory.path().join("none.pem")).unwrap_err();
     assert!(missing.to_string().contains("none.pem: "), "{missing}");
