@@ -30,6 +30,7 @@ mod load;
 mod logic;
 mod memory;
 mod parameters;
+mod partition;
 mod plan;
 mod prepare;
 mod query;

@@ -9,6 +9,8 @@ mod interop;
 #[cfg(test)]
 mod logic;
 #[cfg(test)]
+mod partition_functions;
+#[cfg(test)]
 mod pipeline_file;
 #[cfg(test)]
 mod query;

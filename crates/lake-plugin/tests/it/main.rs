@@ -11,9 +11,9 @@ mod deadly;
 #[cfg(test)]
 mod declaration;
 #[cfg(test)]
-mod export;
-#[cfg(test)]
 mod emit;
+#[cfg(test)]
+mod export;
 #[cfg(test)]
 mod header;
 #[cfg(test)]
