@@ -134,3 +134,6 @@ fn wrong(span: tokenizer::Span, message: String) -> DataFusionError {
     let diagnostic = Diagnostic::new_error(message.clone(), Span::try_from_sqlparser_span(span));
     DataFusionError::Plan(message).with_diagnostic(diagnostic)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef};
+use arrow::util::display::array_value_to_string;
 use datafusion::common::{DFSchema, DFSchemaRef, TableReference};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
@@ -109,7 +110,9 @@ pub(super) fn shown(
     let declaration = &function.declaration;
     write!(f, "PartitionFunction: {}(…", declaration.name)?;
     for argument in arguments {
-        write!(f, ", {argument}")?;
+        let array = argument.to_array().map_err(|_| fmt::Error)?;
+        let value = array_value_to_string(&array, 0).map_err(|_| fmt::Error)?;
+        write!(f, ", {value}")?;
     }
     write!(f, "), key=[{}]", declaration.key.join(", "))?;
     match declaration.order_by.as_slice() {
