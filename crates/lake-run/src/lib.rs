@@ -36,6 +36,7 @@ mod load;
 mod logic;
 mod memory;
 mod parameters;
+mod partition;
 mod plan;
 mod prepare;
 mod query;

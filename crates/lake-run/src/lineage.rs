@@ -24,6 +24,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 
 use crate::parameters::Parameters;
+use crate::partition;
 use crate::sql::Sql;
 
 /// For each source, the columns that hold the values of the refresh columns,
@@ -94,6 +95,9 @@ fn probed_columns(
 pub(crate) fn is_timeless(plan: &LogicalPlan) -> Result<bool> {
     let mut timeless = true;
     plan.apply_with_subqueries(|node| {
+        if let Some(function) = partition::called(node) {
+            timeless &= function.volatility == lake_plugin::Volatility::Immutable;
+        }
         node.apply_expressions(|expr| {
             expr.apply(|part| {
                 if let Expr::ScalarFunction(call) = part {

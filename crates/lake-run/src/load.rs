@@ -14,6 +14,7 @@ use crate::discover::Discovered;
 use crate::error::{Result, RunError};
 use crate::functions::{self, StopOnDrop};
 use crate::memory;
+use crate::partition;
 use crate::prepare::{Arriving, Change, Declared, Planned, Preparing};
 use crate::read::InputReader;
 use crate::record::{
@@ -59,7 +60,9 @@ impl<'a> Load<'a> {
         let session = settings.session()?;
         state.root.register(&session.runtime_env());
         let calls = functions::register(&session, &transform.plugin);
-        shape::register_zones(&session).map_err(|e| RunError::sql("the query engine", &e))?;
+        let failed = |e| RunError::sql("the query engine", &e);
+        partition::register(&session, &transform.plugin, &calls).map_err(failed)?;
+        shape::register_zones(&session).map_err(failed)?;
         Ok(Self {
             settings,
             state,

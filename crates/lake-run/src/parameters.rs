@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, TimezoneInfo, Value, ValueWithSpan, VisitMut,
-    visit_expressions_mut,
+    CastKind, DataType, ExactNumberInfo, Expr, ObjectNamePart, TimezoneInfo, Value, ValueWithSpan,
+    VisitMut, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -171,7 +171,7 @@ fn constant(parameter_type: ColumnType, text: &str, span: Span) -> Expr {
         ),
         ColumnType::Date => DataType::Date,
         ColumnType::Timestamp => DataType::Timestamp(Some(6), TimezoneInfo::WithTimeZone),
-        ColumnType::Duration => return length(text).unwrap_or_else(|| quoted(text)),
+        ColumnType::Duration => return length(text, span).unwrap_or_else(|| quoted(text)),
     };
     Expr::Cast {
         kind: CastKind::Cast,
@@ -184,11 +184,27 @@ fn constant(parameter_type: ColumnType, text: &str, span: Span) -> Expr {
 
 /// A length of time. SQL's own is a calendar's, which has no fixed length and compares with no
 /// difference of timestamps.
-fn length(text: &str) -> Option<Expr> {
+fn length(text: &str, span: Span) -> Option<Expr> {
     let microseconds = lake_plugin::microseconds(text)?;
     let sql = format!("arrow_cast({microseconds}, 'Duration(Microsecond)')");
     let parser = Parser::new(&GenericDialect {}).try_with_sql(&sql);
-    parser.ok()?.parse_expr().ok()
+    let mut expr = parser.ok()?.parse_expr().ok()?;
+    // It stands where the parameter does, in the author's text and not in ours.
+    let _: ControlFlow<()> = visit_expressions_mut(&mut expr, |part| {
+        match part {
+            Expr::Value(value) => value.span = span,
+            Expr::Function(call) => {
+                for part in &mut call.name.0 {
+                    if let ObjectNamePart::Identifier(name) = part {
+                        name.span = span;
+                    }
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    });
+    Some(expr)
 }
 
 #[cfg(test)]

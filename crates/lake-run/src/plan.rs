@@ -11,6 +11,7 @@ use crate::error::{Result, RunError};
 use crate::load::Load;
 use crate::logic::Built;
 use crate::parameters::ParameterRecord;
+use crate::partition;
 use crate::prepare::Planned;
 use crate::record::{Seal, TransformRecord};
 use crate::refresh::{self, Refresh};
@@ -168,18 +169,10 @@ fn functions(transform: &Transform) -> Vec<String> {
             .map(move |signature| format!("{name}{signature} → {}", signature.returns))
     });
     let partition = declaration.partition_functions.iter().map(|function| {
-        let columns = |fields: &[lake_plugin::FieldDeclaration]| {
-            let fields = fields.iter().map(|field| field.name.as_str());
-            fields.collect::<Vec<_>>().join(", ")
-        };
         format!(
-            "{}(table of {}) → {}, {}; by {}, in the order of {}",
-            function.name,
-            columns(&function.columns),
-            function.key.join(", "),
-            columns(&function.returns),
-            function.key.join(", "),
-            function.order_by.join(", ")
+            "{} → {}",
+            partition::usage(function),
+            partition::outcome(function)
         )
     });
     scalar.chain(partition).collect()

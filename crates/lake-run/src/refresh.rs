@@ -5,6 +5,7 @@
 //! it does not, the whole table is computed, and only its differences are written.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -144,7 +145,12 @@ fn probes(session: &SessionContext, table: &TableDeclaration) -> Result<SessionC
     for function in session.state().scalar_functions().values() {
         probes.register_udf(function.as_ref().clone());
     }
-    shape::register_zones(&probes).map_err(|e| RunError::sql(table_name(table), &e))?;
+    let failed = |e| RunError::sql(table_name(table), &e);
+    for planner in session.state().relation_planners().iter().rev() {
+        let planner = Arc::clone(planner);
+        probes.register_relation_planner(planner).map_err(failed)?;
+    }
+    shape::register_zones(&probes).map_err(failed)?;
     Ok(probes)
 }
 

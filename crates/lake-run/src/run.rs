@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -17,6 +18,7 @@ use crate::discover::Files;
 use crate::error::{Result, RunError};
 use crate::load::Load;
 use crate::memory;
+use crate::partition;
 use crate::prepare::Planned;
 use crate::record::{Outcome, Report};
 use crate::stages::Stages;
@@ -79,7 +81,13 @@ impl Settings {
         // Every sort of every thread sets this aside, and may not ask for more than there is.
         let aside = &mut config.options_mut().execution.sort_spill_reservation_bytes;
         *aside = (*aside).min(share / (8 * self.threads.max(1)));
-        Ok(SessionContext::new_with_config_rt(config, runtime))
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .with_query_planner(Arc::new(partition::Planner))
+            .build();
+        Ok(SessionContext::new_with_state(state))
     }
 
     pub(crate) fn wrong(&self, message: String) -> RunError {

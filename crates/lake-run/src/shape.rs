@@ -19,6 +19,7 @@ use lake_plugin::{TableDeclaration, Zone};
 
 use crate::error::Result;
 use crate::parameters::Parameters;
+use crate::partition;
 use crate::prepare::Declared;
 use crate::sql::Sql;
 
@@ -355,6 +356,14 @@ fn carry(plan: LogicalPlan, inputs: &[String], sql: &Sql<'_>) -> Result<LogicalP
             plan.with_new_exprs(exprs, inner).map_err(failed)
         }
         other => {
+            if let Some(function) = partition::called(&other) {
+                let message = format!(
+                    "a standard table keeps the origin of every row, which {} cannot pass on: \
+                     its rows are made of many; call it in a consumption table",
+                    function.name
+                );
+                return Err(sql.wrong_at(&function.name, message));
+            }
             let (name, word) = node_name(&other);
             let message = format!(
                 "a standard table keeps the origin of every row, which {name} cannot pass on; \

@@ -16,6 +16,7 @@ use lake_plugin::TableDeclaration;
 
 use crate::error::{Result, RunError};
 use crate::parameters::{Parameters, Unknown};
+use crate::partition;
 use crate::shape::table_name;
 use crate::sql_error::{self, Spot};
 
@@ -66,6 +67,7 @@ impl<'a> Sql<'a> {
         parameters
             .put_into(query)
             .map_err(|unknown| self.unknown(unknown))?;
+        partition::tables_as_queries(query);
         let failed = |error: DataFusionError| self.failed_in(session, &error);
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         let reading = SQLOptions::new()

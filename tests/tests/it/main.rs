@@ -13,6 +13,8 @@ mod kit;
 #[cfg(test)]
 mod logic;
 #[cfg(test)]
+mod partition_functions;
+#[cfg(test)]
 mod pipeline_file;
 #[cfg(test)]
 mod query;
