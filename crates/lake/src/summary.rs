@@ -77,7 +77,7 @@ fn published(report: &Report, record: &RunRecord, query: &str) -> String {
         .collect();
     let _ = writeln!(
         text,
-        "\n  {} ({}), peak memory {}, transform {} {}\n",
+        "\n  {} ({}), peak memory {}, transform {} {}",
         seconds(record.seconds),
         stages.join(", "),
         bytes(record.peak_memory_bytes.unsigned_abs()),
@@ -87,12 +87,13 @@ fn published(report: &Report, record: &RunRecord, query: &str) -> String {
     for function in record.functions.iter().filter(|f| f.calls > 0) {
         let _ = writeln!(
             text,
-            "  function {}: {} rows in {}\n",
+            "  function {}: {} rows in {}",
             function.name,
             number(function.rows),
             seconds(function.seconds)
         );
     }
+    text.push('\n');
     let first = record
         .tables
         .iter()
