@@ -16,9 +16,14 @@ pub fn building(name: &str, version: &str, directory: &Path) -> Lake {
 /// Writes a crate that is no member of any workspace. What is there and the same
 /// is left alone, so that cargo sees no change.
 pub fn make_crate(directory: &Path, name: &str, source: &str) {
+    make_version(directory, name, "1.0.0", source);
+}
+
+/// As [`make_crate`], in a version.
+pub fn make_version(directory: &Path, name: &str, version: &str, source: &str) {
     let workspace = workspace();
     let manifest = format!(
-        "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n\
+        "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\n\n\
          [lib]\ncrate-type = [\"cdylib\"]\n\n\
          [dependencies]\nlake-plugin = {{ path = {:?} }}\n\n\
          [profile.dev]\ndebug = false\n\n\

@@ -25,7 +25,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use crates::{building, make_crate};
+pub use crates::{building, make_crate, make_version};
 
 /// The header of a file of meter readings.
 pub const HEADER: &str = "customer_id,meter_id,start_time,end_time,usage_kwh,region";

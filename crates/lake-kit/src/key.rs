@@ -39,7 +39,10 @@ pub fn new_key(
         toml::Value::String(name.trim().to_owned()),
         key.public().to_base64()
     );
-    let file = directory.join(file_name(name)?);
+    let file = match directory == Path::new(".") {
+        true => PathBuf::from(file_name(name)?),
+        false => directory.join(file_name(name)?),
+    };
     if fs::symlink_metadata(&file).is_ok() {
         return Err(KitError::usage(format!(
             "{} is there already, and a private key is never overwritten; choose another name, or \

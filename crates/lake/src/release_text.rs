@@ -76,7 +76,10 @@ pub(crate) fn published(report: &PublishReport, registry: &Registry) -> String {
         line("library", format!("{digest}  {target}, {}", bytes(*size)));
     }
     line("checked", checked(report));
-    line("licences", counted(report.licences.len(), "licence"));
+    let crates = report.licences.iter().map(|licence| licence.crates.len());
+    let crates = counted(crates.sum(), "crate");
+    let licences = counted(report.licences.len(), "licence");
+    line("contains", format!("{crates}, under {licences}"));
     if let Some(commit) = &report.source_commit {
         line("commit", commit.clone());
     }

@@ -19,6 +19,8 @@ mod pipeline_file;
 #[cfg(test)]
 mod query;
 #[cfg(test)]
+mod releases;
+#[cfg(test)]
 mod roots;
 #[cfg(test)]
 mod run;

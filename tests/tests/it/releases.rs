@@ -1,0 +1,720 @@
+//! Releases: made, signed, chosen, pinned, and refused where anything about them is wrong.
+//!
+//! The transform is one small crate in several versions, built once for all tests; `--library`
+//! hands the built library to `lake plugin publish`.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use lake_tests::{Ended, Lake, csv, make_version, reading, target};
+use serde_json::Value;
+
+const SOURCE: &str = r#"//! Meter readings.
+
+use lake_plugin::prelude::*;
+
+pub fn meters() -> Transform {
+    Transform::new()
+        .input(
+            Input::csv("readings")
+                .header()
+                .column("meter_id", text().required())
+                .column("start_time", timestamp().required())
+                .column("usage_kwh", decimal(12, 3).required())
+                .check("usage is not negative", "usage_kwh >= 0"),
+        )
+        .param(param("factor", decimal(4, 2)))
+        .table(
+            Table::standard("readings")
+                .sql("SELECT same(meter_id) AS meter_id, start_time, usage_kwh FROM readings")
+                .key(["meter_id", "start_time"]),
+        )
+        .function(Function::scalar("same", [text()], text(), same))
+}
+
+fn same(arguments: &Arguments) -> Result<ArrayRef, FunctionError> {
+    Ok(arguments.array(0)?.clone())
+}
+
+lake_plugin::export!(meters);
+"#;
+
+/// Crates by what they are: a version, and `narrow` where a column is missing from the table,
+/// `panics` where the function panics for NULL.
+const CRATES: [(&str, &str, &[(&str, &str)]); 6] = [
+    ("1.0.0", "1.0.0", &[]),
+    ("1.1.0", "1.1.0", &[]),
+    ("1.2.0", "1.2.0", &[]),
+    ("1.0.1 narrow", "1.0.1", NARROW),
+    ("2.0.0 narrow", "2.0.0", NARROW),
+    ("1.0.0 panics", "1.0.0", PANICS),
+];
+
+const NARROW: &[(&str, &str)] = &[("start_time, usage_kwh FROM", "start_time FROM")];
+const PANICS: &[(&str, &str)] = &[(
+    "Ok(arguments.array(0)?.clone())",
+    "let names = arguments.text(0)?.iter().map(Option::unwrap);\n    \
+     Ok(std::sync::Arc::new(names.map(Some).collect::<arrow::array::StringArray>()))",
+)];
+
+/// A crate whose library has been built.
+#[derive(Debug)]
+struct Built {
+    directory: PathBuf,
+    library: PathBuf,
+}
+
+fn built(which: &str) -> &'static Built {
+    static BUILT: OnceLock<BTreeMap<&str, Built>> = OnceLock::new();
+    let all = BUILT.get_or_init(|| {
+        let crates = CRATES.iter();
+        crates
+            .map(|(which, version, changes)| (*which, build(which, version, changes)))
+            .collect()
+    });
+    &all[which]
+}
+
+fn build(which: &str, version: &str, changes: &[(&str, &str)]) -> Built {
+    let directory = target()
+        .join("lake-tests/releases")
+        .join(which.replace(' ', "-"));
+    let mut source = SOURCE.to_owned();
+    for (from, to) in changes {
+        assert!(source.contains(from), "{from}");
+        source = source.replace(from, to);
+    }
+    make_version(&directory, "meters", version, &source);
+    let shared = target().join("lake-tests/target");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args(["build", "--manifest-path"])
+        .arg(directory.join("Cargo.toml"))
+        .env("CARGO_TARGET_DIR", &shared);
+    Ended::of(cargo.output().unwrap()).assert(0, &[]);
+    let name = format!(
+        "{}meters{}",
+        env::consts::DLL_PREFIX,
+        env::consts::DLL_SUFFIX
+    );
+    let library = directory.join(&name);
+    // What cargo wrote last is this crate's: the next one of this name takes its place.
+    fs::copy(shared.join("debug").join(&name), &library).unwrap();
+    Built { directory, library }
+}
+
+/// The target triple of this machine.
+fn triple() -> &'static str {
+    static TRIPLE: OnceLock<String> = OnceLock::new();
+    TRIPLE.get_or_init(|| {
+        let said = Ended::of(Command::new("rustc").arg("-vV").output().unwrap());
+        let line = said
+            .stdout
+            .lines()
+            .find_map(|line| line.strip_prefix("host: "));
+        line.unwrap().to_owned()
+    })
+}
+
+/// A team that publishes and runs the transform `meters`: a key that is trusted, a registry, and
+/// a pipeline of its own, with one raw file.
+struct Team {
+    lake: Lake,
+}
+
+impl Team {
+    fn new() -> Self {
+        let lake = Lake::of(
+            "name: meters\n\
+             transform:\n  name: meters\n  version: \"1\"\n  params:\n    factor: \"2.5\"\n\
+             root: ../lake\n\
+             inputs:\n  readings:\n    path: ../data/*.csv\n",
+        );
+        let cache = lake.directory().join("cache").display().to_string();
+        let lake = lake
+            .variable("LAKE_CACHE", &cache)
+            .variable("LAKE_REGISTRY", "registry")
+            .variable("LAKE_TRUSTED_KEYS", "trusted.toml")
+            .variable("LAKE_SIGNING_KEY", "team.pem");
+        lake.put("day.csv", 1, csv([reading(1, 1, 1, 0, "1.5")]));
+        lake.lake(&["plugin", "key", "team", "--trust", "trusted.toml"])
+            .assert(0, &[]);
+        Self { lake }
+    }
+
+    /// A team with these releases.
+    fn with(versions: &[&str]) -> Self {
+        let team = Self::new();
+        for version in versions {
+            team.publish(version, &[]).assert(0, &[]);
+        }
+        team
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.lake.directory().join(file)
+    }
+
+    fn plugin(&self, arguments: &[&str]) -> Ended {
+        self.lake.lake(&[&["plugin"], arguments].concat())
+    }
+
+    fn publish(&self, which: &str, arguments: &[&str]) -> Ended {
+        let Built { directory, library } = built(which);
+        self.publish_from(directory, library, arguments)
+    }
+
+    fn publish_from(&self, directory: &Path, library: &Path, arguments: &[&str]) -> Ended {
+        let library = format!("{}={}", triple(), library.display());
+        let directory = directory.to_str().unwrap();
+        let publish = ["publish", directory, "--library", &library];
+        self.plugin(&[&publish, arguments].concat())
+    }
+
+    /// A copy of a crate that a test can change.
+    fn copy_of(&self, which: &str) -> PathBuf {
+        let copy = self.path("crate");
+        fs::create_dir_all(copy.join("src")).unwrap();
+        for file in ["Cargo.toml", "Cargo.lock", "src/lib.rs"] {
+            fs::copy(built(which).directory.join(file), copy.join(file)).unwrap();
+        }
+        copy
+    }
+
+    fn update(&self, arguments: &[&str]) -> Ended {
+        let pipeline = self.lake.pipeline().to_str().unwrap();
+        self.plugin(&[&["update", pipeline], arguments].concat())
+    }
+
+    fn plan(&self, arguments: &[&str]) -> Ended {
+        let pipeline = self.lake.pipeline().to_str().unwrap();
+        self.lake.lake(&[&["plan", pipeline], arguments].concat())
+    }
+
+    /// That a run uses this release, as its record says.
+    #[track_caller]
+    fn assert_runs(&self, version: &str, arguments: &[&str]) -> Ended {
+        let plan = self.plan(&[&["--output", "json"], arguments].concat());
+        let said = plan.assert(0, &[]).json();
+        assert_eq!(said["transform"]["version"], version, "{said:#}");
+        let run = self.lake.run(arguments);
+        run.assert(0, &[]);
+        run
+    }
+
+    /// That a run fails before it does anything, with these texts.
+    #[track_caller]
+    fn assert_refused(&self, arguments: &[&str], texts: &[&str]) {
+        self.lake.run(arguments).assert(1, texts);
+        self.lake.assert_nothing_published();
+    }
+
+    fn show(&self, release: &str) -> Value {
+        let shown = self.plugin(&["show", release, "--output", "json"]);
+        shown.assert(0, &[]).json()
+    }
+
+    fn library_blob(&self, release: &str) -> PathBuf {
+        let shown = self.show(release);
+        let digest = shown["says"]["artifacts"][triple()]["digest"].as_str();
+        let digest = digest.unwrap().strip_prefix("sha256:").unwrap();
+        self.path("registry/blobs/sha256").join(digest)
+    }
+
+    /// The body of the private key: nobody may ever read it anywhere else.
+    fn secret(&self) -> String {
+        let pem = fs::read_to_string(self.path("team.pem")).unwrap();
+        pem.lines().nth(1).unwrap().to_owned()
+    }
+}
+
+/// Changes one byte in the middle of a file, whatever its permissions are.
+fn damage(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn the_newest_release_within_the_requirement_runs_and_the_plan_says_why() {
+    let team = Team::with(&["1.0.0", "1.1.0", "1.2.0"]);
+    team.publish("2.0.0 narrow", &[]).assert(0, &[]);
+    team.plugin(&["yank", "meters@1.2.0", "--reason", "loses rows"])
+        .assert_prints(&["meters 1.2.0 is yanked"]);
+    team.plan(&[])
+        .assert_prints(&["1.1.0: newest within 1; 1.2.0 is yanked (loses rows)"]);
+    let run = team.assert_runs("1.1.0", &[]);
+    run.assert_prints(&["transform meters 1.1.0"]);
+
+    let list = team.plugin(&["list", "meters"]);
+    list.assert_prints(&["1.0.0 ", "signed by team, yanked (loses rows)"]);
+    let twice = team.plugin(&["yank", "meters@1.2.0"]);
+    twice.assert_prints(&["was yanked (loses rows) before"]);
+    team.plugin(&["yank", "meters@1.2.0", "--undo"])
+        .assert_prints(&["not yanked any more"]);
+    team.assert_runs("1.2.0", &[]);
+    team.plugin(&["yank", "meters@3.0.0"])
+        .assert(1, &["has no release meters 3.0.0"]);
+}
+
+#[test]
+fn a_pin_holds_until_somebody_moves_it() {
+    let team = Team::with(&["1.0.0"]);
+    team.assert_refused(
+        &["--locked"],
+        &["lake.lock has no entry", "lake plugin update"],
+    );
+    team.update(&[])
+        .assert_prints(&["meters is pinned to 1.0.0: newest within 1", "lake.lock"]);
+    team.publish("1.1.0", &[]).assert(0, &[]);
+    team.assert_runs("1.0.0", &[]);
+    team.assert_runs("1.0.0", &["--locked"]);
+    team.plan(&[])
+        .assert_prints(&["1.0.0: pinned by lake.lock"]);
+
+    let asked = ["--transform", "meters@1.1.0"];
+    team.plan(&asked)
+        .assert_prints(&["1.1.0: asked for", "lake.lock pins 1.0.0"]);
+    team.assert_runs("1.1.0", &asked);
+    let other = ["--transform", "readings@1.1.0"];
+    team.lake
+        .run(&other)
+        .assert(2, &["asks for readings", "uses meters"]);
+    team.update(&other)
+        .assert(2, &["asks for readings", "uses meters"]);
+
+    team.plugin(&["yank", "meters@1.0.0"]).assert(0, &[]);
+    team.assert_runs("1.0.0", &["--locked"]);
+    team.plan(&[]).assert_prints(&["1.0.0 is yanked"]);
+
+    let path = format!("transform.path={}", built("1.0.0").directory.display());
+    let path = ["--locked", "--set", &path];
+    team.lake
+        .run(&path)
+        .assert(2, &["transform.path is", "a locked run does not use"]);
+
+    let moved = team.update(&["--output", "json"]).assert(0, &[]).json();
+    assert_eq!(
+        (&moved["before"], &moved["after"]),
+        (&"1.0.0".into(), &"1.1.0".into())
+    );
+    team.assert_runs("1.1.0", &["--locked"]);
+    team.update(&[]).assert_prints(&["meters stays at 1.1.0"]);
+    let back = team.update(&["--transform", "meters@1.0.0"]);
+    back.assert_prints(&["meters 1.1.0 → 1.0.0: asked for"]);
+}
+
+#[test]
+fn a_version_that_promises_more_than_it_keeps_is_refused_with_the_reasons() {
+    let team = Team::with(&["1.0.0"]);
+    let reason = "major: standard/readings.usage_kwh";
+    team.publish("1.0.1 narrow", &[]).assert(
+        1,
+        &[
+            "1.0.1 cannot follow 1.0.0: the changes are major, so the next version is 2.0.0",
+            reason,
+            "nothing was published",
+        ],
+    );
+    let refused = team.publish("1.0.1 narrow", &["--dry-run", "--output", "json"]);
+    let refused = refused.assert(1, &[]).json();
+    assert_eq!(refused["smallest"], "2.0.0");
+    assert_eq!(refused["reasons"][0]["level"], "major");
+
+    let dry = team.publish("2.0.0 narrow", &["--dry-run"]);
+    dry.assert_prints(&[
+        "could be published",
+        "the changes since 1.0.0 are major",
+        reason,
+    ]);
+    let list = team.plugin(&["list", "--output", "json"]).json();
+    assert_eq!(list["releases"].as_array().unwrap().len(), 1, "{list:#}");
+    team.publish("2.0.0 narrow", &[])
+        .assert_prints(&["meters 2.0.0 is published", reason]);
+}
+
+#[test]
+fn publishing_again_is_safe_and_a_version_that_is_taken_is_told() {
+    let team = Team::with(&["1.0.0"]);
+    let again = team
+        .publish("1.0.0", &["--output", "json"])
+        .assert(0, &[])
+        .json();
+    assert_eq!(again["outcome"], "already_there");
+    assert_eq!(again["release"], team.show("meters@1.0.0")["release"]);
+    let file = fs::read(team.path("registry/meters/1.0.0/release.json")).unwrap();
+    team.publish("1.0.0", &["--notes", "other"]).assert(
+        1,
+        &[
+            "meters 1.0.0 is taken",
+            "differs in notes",
+            "another version",
+        ],
+    );
+    let after = fs::read(team.path("registry/meters/1.0.0/release.json")).unwrap();
+    assert_eq!(file, after);
+
+    // A publisher that was killed has lost a blob: publishing again brings it back.
+    fs::remove_file(team.library_blob("meters@1.0.0")).unwrap();
+    let verify = ["verify", "meters@1.0.0"];
+    team.plugin(&verify).assert(1, &["is missing"]);
+    team.publish("1.0.0", &[]).assert(0, &[]);
+    team.plugin(&verify)
+        .assert_prints(&["is whole, and signed by team"]);
+}
+
+#[test]
+fn a_library_that_was_tampered_with_is_never_loaded() {
+    let team = Team::with(&["1.0.0"]);
+    let blob = team.library_blob("meters@1.0.0");
+    let digest = format!("sha256:{}", blob.file_name().unwrap().to_str().unwrap());
+    damage(&blob);
+    let both = ["should be ", &digest, " and is sha256:", "not used"];
+    team.assert_refused(&[], &both);
+    team.plugin(&["verify", "meters@1.0.0"]).assert(1, &both);
+    fs::copy(&built("1.0.0").library, &blob).unwrap();
+
+    // A copy that this machine keeps is checked each time, and replaced.
+    team.assert_runs("1.0.0", &[]);
+    let copy = team.path("cache/releases").join(blob.file_name().unwrap());
+    damage(&copy);
+    team.assert_runs("1.0.0", &[]);
+    assert_eq!(fs::read(&copy).unwrap(), fs::read(&blob).unwrap());
+    // With neither of them, nothing is loaded.
+    damage(&copy);
+    damage(&blob);
+    team.lake.run(&[]).assert(1, &both);
+}
+
+#[test]
+fn a_release_or_lock_that_was_tampered_with_is_refused() {
+    let team = Team::with(&["1.0.0"]);
+    team.update(&[]).assert(0, &[]);
+    let release = team.path("registry/meters/1.0.0/release.json");
+    let whole = fs::read_to_string(&release).unwrap();
+    let digest = team.show("meters@1.0.0")["release"].clone();
+
+    // The same release, signed and all, in other bytes: the pin says which bytes.
+    fs::write(&release, format!("{whole} ")).unwrap();
+    team.assert_refused(&[], &[digest.as_str().unwrap(), "lake.lock", "tampered"]);
+    fs::write(
+        &release,
+        whole.replacen("\"sig\": \"", "\"sig\": \"AAAA", 1),
+    )
+    .unwrap();
+    team.assert_refused(&[], &["release.json"]);
+    fs::write(&release, whole).unwrap();
+
+    let lock = team.path("pipelines/lake.lock");
+    let pinned = fs::read_to_string(&lock).unwrap();
+    fs::write(
+        &lock,
+        pinned.replace("version = \"1.0.0\"", "version = \"1.0.9\""),
+    )
+    .unwrap();
+    team.assert_refused(
+        &[],
+        &[
+            "lake.lock:",
+            "was changed by hand",
+            "its digest is sha256:",
+            "says sha256:",
+        ],
+    );
+    fs::write(&lock, pinned).unwrap();
+    team.assert_runs("1.0.0", &["--locked"]);
+}
+
+#[test]
+fn an_old_release_in_the_place_of_a_newer_one_is_refused() {
+    let team = Team::with(&["1.0.0", "1.1.0"]);
+    let place = |version: &str| team.path(&format!("registry/meters/{version}/release.json"));
+    fs::remove_file(place("1.1.0")).unwrap();
+    fs::copy(place("1.0.0"), place("1.1.0")).unwrap();
+    team.assert_refused(
+        &["--transform", "meters@1.1.0"],
+        &["it is the release meters 1.0.0, put in the place of meters 1.1.0"],
+    );
+    team.plugin(&["list"]).assert_prints(&["cannot be used"]);
+}
+
+#[test]
+fn only_a_release_that_a_trusted_key_has_signed_is_loaded() {
+    let team = Team::with(&["1.0.0"]);
+    let trusted = fs::read_to_string(team.path("trusted.toml")).unwrap();
+    let trust = |text: &str| fs::write(team.path("trusted.toml"), text).unwrap();
+    for (field, says) in [
+        (
+            "revoked = \"laptop was stolen\"",
+            "team is revoked (laptop was stolen)",
+        ),
+        (
+            "valid_until = 2020-01-01",
+            "team expired 2020-01-01T00:00:00Z",
+        ),
+        (
+            "transforms = [\"billing\"]",
+            "team may not sign meters, only billing",
+        ),
+    ] {
+        trust(&format!("{trusted}{field}\n"));
+        team.assert_refused(&[], &[says]);
+        team.plugin(&["verify", "meters@1.0.0"]).assert(1, &[says]);
+        // Nor would anybody load what is published with it now.
+        team.publish("1.1.0", &[]).assert(
+            1,
+            &["would not load meters 1.1.0", says, "nothing was published"],
+        );
+    }
+    fs::remove_file(team.path("trusted.toml")).unwrap();
+    team.plugin(&["key", "stranger", "--trust", "trusted.toml"])
+        .assert(0, &[]);
+    team.assert_refused(&[], &["is not among the trusted keys"]);
+    team.plugin(&["show", "meters@1.0.0"])
+        .assert_prints(&["NOT TRUSTED"]);
+    let unknown = team.publish("1.1.0", &[]);
+    unknown.assert(1, &["is not among the trusted keys"]);
+
+    let without = Team {
+        lake: team.lake.variable("LAKE_TRUSTED_KEYS", ""),
+    };
+    let run = without.lake.run(&[]);
+    run.assert(2, &["transform.trusted_keys or LAKE_TRUSTED_KEYS"]);
+    without.lake.assert_nothing_published();
+    without
+        .plugin(&["verify", "meters@1.0.0"])
+        .assert(1, &["no keys are trusted", "LAKE_TRUSTED_KEYS"]);
+    without
+        .plugin(&["list"])
+        .assert_prints(&["not checked", "--trusted-keys"]);
+}
+
+#[test]
+fn what_follows_a_release_that_cannot_be_believed_is_not_taken_for_the_first() {
+    let team = Team::with(&["1.0.0"]);
+    team.plugin(&["key", "other"]).assert(0, &[]);
+    let without = Team {
+        lake: team.lake.variable("LAKE_TRUSTED_KEYS", ""),
+    };
+    without.publish("1.1.0", &["--key", "other.pem"]).assert(
+        1,
+        &[
+            "1.1.0 follows 1.0.0, which it cannot be compared with",
+            "--trusted-keys",
+        ],
+    );
+}
+
+#[test]
+fn a_library_that_is_something_else_is_not_published() {
+    let team = Team::new();
+    let older = built("1.0.0");
+    let newer = built("1.1.0");
+    team.publish_from(&newer.directory, &older.library, &[])
+        .assert(
+            1,
+            &[
+                "says that it is version 1.0.0, and is to be published as 1.1.0",
+                "nothing was published",
+            ],
+        );
+    team.publish_from(&older.directory, &older.directory.join("Cargo.toml"), &[])
+        .assert(1, &["is not a library that can be loaded here"]);
+    team.publish("1.0.0 panics", &[]).assert(
+        1,
+        &[
+            "break the boundary",
+            "called for rows of NULL",
+            "same",
+            "panicked",
+        ],
+    );
+    team.publish("1.0.0", &["--requires-host", ">=99"])
+        .assert(2, &["leaves out this lake"]);
+    let foreign = format!("wasm32-none={}", older.library.display());
+    team.publish("1.0.0", &["--library", &foreign])
+        .assert(0, &["the library for wasm32-none was not loaded here"]);
+    let artifacts = team.show("meters@1.0.0")["says"]["artifacts"].clone();
+    assert_eq!(artifacts.as_object().unwrap().len(), 2);
+}
+
+#[test]
+fn golden_cases_that_differ_keep_a_transform_from_being_published() {
+    let team = Team::new();
+    let copy = team.copy_of("1.0.0");
+    let case = copy.join("tests/golden/day");
+    fs::create_dir_all(&case).unwrap();
+    fs::write(case.join("case.toml"), "[params]\nfactor = \"1\"\n").unwrap();
+    fs::write(case.join("readings.csv"), csv([reading(1, 7, 1, 0, "1.5")])).unwrap();
+    let expected = "meter_id,start_time,usage_kwh\nM0000007,2025-06-01T00:00:00Z,9.000\n";
+    fs::write(case.join("standard.readings.csv"), expected).unwrap();
+    let library = &built("1.0.0").library;
+    team.publish_from(&copy, library, &[]).assert(
+        1,
+        &[
+            "standard.readings has other rows",
+            "-M0000007",
+            "Nothing was published.",
+        ],
+    );
+    assert!(!team.path("registry").exists());
+
+    fs::write(
+        case.join("standard.readings.csv"),
+        expected.replace("9.000", "1.500"),
+    )
+    .unwrap();
+    team.publish_from(&copy, library, &[])
+        .assert_prints(&["SQL of 1 table, 1 function, 1 golden case"]);
+}
+
+#[test]
+fn a_release_names_its_commit_only_where_that_is_what_was_built() {
+    let team = Team::new();
+    let copy = team.copy_of("1.0.0");
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(&copy).args(arguments);
+        let ended = git
+            .env("GIT_AUTHOR_NAME", "a")
+            .env("GIT_AUTHOR_EMAIL", "a@example.com")
+            .env("GIT_COMMITTER_NAME", "a")
+            .env("GIT_COMMITTER_EMAIL", "a@example.com")
+            .output();
+        Ended::of(ended.unwrap())
+            .assert(0, &[])
+            .stdout
+            .trim()
+            .to_owned()
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "first"]);
+    let library = &built("1.0.0").library;
+    let dry = || {
+        let ended = team.publish_from(&copy, library, &["--dry-run", "--output", "json"]);
+        ended.assert(0, &[]).json()
+    };
+    assert_eq!(dry()["source_commit"], git(&["rev-parse", "HEAD"]).as_str());
+    fs::write(copy.join("notes.txt"), "unfinished").unwrap();
+    let changed = dry();
+    assert_eq!(changed["source_commit"], Value::Null);
+    let warning = changed["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("files differ from the last commit"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn a_release_says_what_it_is_made_of() {
+    let team = Team::with(&["1.0.0"]);
+    let shown = team.show("meters@1.0.0");
+    assert_eq!(shown["signed_by"][0]["key"], "team");
+    assert_eq!(
+        shown["interface"]["tables"]["standard/readings"][2]["type"],
+        "Decimal128(12, 3)"
+    );
+    let licences = shown["says"]["licences"].to_string();
+    assert!(licences.contains("lake-plugin 0."), "{licences}");
+    let sbom = shown["says"]["sbom"]["digest"].as_str().unwrap();
+    let sbom = sbom.strip_prefix("sha256:").unwrap();
+    let sbom = fs::read_to_string(team.path("registry/blobs/sha256").join(sbom)).unwrap();
+    let bill: Value = serde_json::from_str(&sbom).unwrap();
+    assert_eq!(bill["specVersion"], "1.5");
+    assert_eq!(
+        bill["metadata"]["component"]["purl"],
+        "pkg:cargo/meters@1.0.0"
+    );
+    let components = bill["components"].as_array().unwrap();
+    let has = |name: &str| components.iter().any(|component| component["name"] == name);
+    assert!(has("arrow-array") && has("serde_json"));
+    // What only runs while building is in no library.
+    assert!(!has("serde_derive"), "{sbom}");
+    let here = target().display().to_string();
+    assert!(
+        !sbom.contains(&here),
+        "the bill names a path of this machine"
+    );
+    team.plugin(&["show", "meters@1.0.0"]).assert_prints(&[
+        "signed by   team (key ",
+        "table standard/readings",
+        "factor",
+    ]);
+}
+
+#[test]
+fn nothing_ever_says_the_private_key() {
+    let team = Team::new();
+    let secret = team.secret();
+    let pem = fs::read_to_string(team.path("team.pem")).unwrap();
+    let mut said = Vec::new();
+    said.push(
+        team.plugin(&["key", "team"])
+            .assert(2, &["never overwritten"])
+            .clone(),
+    );
+    let made = team.plugin(&["key", "second", "--output", "json"]);
+    let second = fs::read_to_string(team.path("second.pem")).unwrap();
+    assert!(!made.stdout.contains(second.lines().nth(1).unwrap()));
+
+    // The key itself, as a variable of a build machine.
+    let lake = team.lake.variable("LAKE_SIGNING_KEY", "");
+    let lake = lake.variable("LAKE_SIGNING_KEY_PEM", &pem);
+    let team = Team { lake };
+    said.push(
+        team.publish("1.0.0", &["-vv"])
+            .assert_prints(&["is published"])
+            .clone(),
+    );
+    said.push(team.publish("1.0.0", &["--output", "json", "--notes", "x"]));
+    said.push(
+        team.publish("1.0.0", &["--key", &pem])
+            .assert(2, &["LAKE_SIGNING_KEY_PEM"])
+            .clone(),
+    );
+    let lake = team
+        .lake
+        .variable("LAKE_SIGNING_KEY_PEM", &pem.replace("MC", "MD"));
+    let team = Team { lake };
+    said.push(
+        team.publish("1.0.0", &[])
+            .assert(2, &["holds no Ed25519 private key"])
+            .clone(),
+    );
+    let lake = team.lake.variable("LAKE_SIGNING_KEY", &pem);
+    let team = Team { lake };
+    said.push(
+        team.publish("1.0.0", &[])
+            .assert(2, &["path of its file belongs"])
+            .clone(),
+    );
+
+    for ended in said {
+        let all = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!all.contains(&secret[8..]), "{}", ended.code);
+    }
+    let release = team.path("registry/meters/1.0.0/release.json");
+    assert!(!fs::read_to_string(release).unwrap().contains(&secret[8..]));
+}
+
+#[test]
+fn wrong_usage_says_what_is_missing() {
+    let lake = Lake::of("");
+    let plugin = |arguments: &[&str]| lake.lake(&[&["plugin"], arguments].concat());
+    plugin(&["list"]).assert(2, &["no registry is named", "LAKE_REGISTRY"]);
+    let data = ["publish", "data", "--registry", "registry"];
+    plugin(&data).assert(2, &["no key signs the release", "lake plugin key"]);
+    plugin(&["show", "meters"]).assert(2, &["NAME@VERSION"]);
+    plugin(&["key", " "]).assert(2, &["a key needs a name"]);
+    plugin(&["list", "--registry", "registry"]).assert_prints(&["has no such release"]);
+    assert!(!lake.directory().join("registry").exists());
+    plugin(&["show", "meters@1.0.0", "--registry", "registry"])
+        .assert(1, &["has no release meters 1.0.0"]);
+}
