@@ -6,7 +6,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
-use datafusion::logical_expr::{Extension, LogicalPlan};
+use datafusion::logical_expr::{self, Extension, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, ObjectName, ObjectNamePart, Spanned, TableFactor,
@@ -66,8 +66,12 @@ impl FromClause {
         };
         let input = context.plan(table)?;
         if let Some(outer) = input.all_out_ref_exprs().first() {
+            let outer = match outer {
+                logical_expr::Expr::OuterReferenceColumn(_, column) => column.flat_name(),
+                other => other.to_string(),
+            };
             let message = format!(
-                "what {name} reads depends on {outer} of another table; \
+                "what {name} reads depends on {outer}, a column of another table; \
                  let it read all rows, and join its result"
             );
             return Err(wrong(span, message));
@@ -158,7 +162,7 @@ fn positional(function: &PartitionFunction, arguments: Vec<FunctionArg>) -> Resu
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr),
         other => {
             let message = format!(
-                "{other} is no argument of {}; it takes them by their place: {}",
+                "{} takes its arguments by their place, as {}",
                 function.declaration.name,
                 usage(&function.declaration)
             );

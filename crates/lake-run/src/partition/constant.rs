@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::IntervalMonthDayNano;
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, IntervalMonthDayNano};
+use arrow::util::display::array_value_to_string;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::error::{DataFusionError, Result};
@@ -30,10 +32,10 @@ pub(super) fn value(
 ) -> Result<ScalarValue> {
     let span = given.span();
     let failed = |what: &str| {
-        let message = format!("argument {place} of {function} is a {declared}, and {what}");
+        let message = format!("argument {place} of {function} is of type {declared}, {what}");
         wrong(span, message)
     };
-    const NO_CONSTANT: &str = "this is no constant; give a value or a parameter, as in $name";
+    const NO_CONSTANT: &str = "and this is no constant; give a value or a parameter, as in $name";
     let nothing = DFSchema::empty();
     let expr = match context.sql_to_expr(given, &nothing) {
         Ok(expr) => expr,
@@ -50,7 +52,7 @@ pub(super) fn value(
     })?;
     if varies {
         return Err(failed(
-            "this may differ from run to run; a parameter says what a run is to take",
+            "and this may differ from run to run; a parameter says what a run is to take",
         ));
     }
     let options = context.context_provider().options().clone();
@@ -61,11 +63,25 @@ pub(super) fn value(
         return Err(failed(NO_CONSTANT));
     };
     converted(&value, declared).ok_or_else(|| {
+        let (value, given) = (shown(&value), value.data_type());
+        let given = match (ColumnType::from_arrow(&given), given) {
+            (Some(given), _) => given.to_string(),
+            (None, DataType::Interval(_)) => "interval".to_owned(),
+            (None, given) => given.to_string(),
+        };
         failed(&format!(
-            "this is {value} ({}), which is none; cast it, or give another value",
-            value.data_type()
+            "which has no value {value} ({given}); cast it, or give another value"
         ))
     })
+}
+
+/// A value as plans and messages show it.
+pub(super) fn shown(value: &ScalarValue) -> String {
+    let text = |array: ArrayRef| array_value_to_string(&array, 0).ok();
+    match value.is_null() {
+        true => "NULL".to_owned(),
+        false => value.to_array().ok().and_then(text).unwrap_or_default(),
+    }
 }
 
 /// A value as the declared type has it, if that is the same value.

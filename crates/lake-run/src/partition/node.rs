@@ -7,13 +7,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef};
-use arrow::util::display::array_value_to_string;
 use datafusion::common::{DFSchema, DFSchemaRef, TableReference};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion::scalar::ScalarValue;
 
-use super::PartitionFunction;
+use super::{PartitionFunction, constant};
 
 /// A call. Its input has exactly the columns that the function receives, in that order; its output
 /// has those of the key, and then those that the function returns.
@@ -110,9 +109,7 @@ pub(super) fn shown(
     let declaration = &function.declaration;
     write!(f, "PartitionFunction: {}(…", declaration.name)?;
     for argument in arguments {
-        let array = argument.to_array().map_err(|_| fmt::Error)?;
-        let value = array_value_to_string(&array, 0).map_err(|_| fmt::Error)?;
-        write!(f, ", {value}")?;
+        write!(f, ", {}", constant::shown(argument))?;
     }
     write!(f, "), key=[{}]", declaration.key.join(", "))?;
     match declaration.order_by.as_slice() {
