@@ -6,6 +6,7 @@
 //! made: no time, no path of a machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use bytes::Bytes;
 use lake_registry::Licence;
@@ -168,7 +169,8 @@ fn purl(package: &Value) -> String {
         _ => None,
     };
     if let Some((key, value)) = qualifier {
-        purl.push_str(&format!("?{key}={}", encoded(value)));
+        // Writing to a string cannot fail.
+        let _ = write!(purl, "?{key}={}", encoded(value));
     }
     purl
 }
@@ -181,7 +183,9 @@ fn encoded(value: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' | b':' | b'/' => {
                 text.push(char::from(byte));
             }
-            other => text.push_str(&format!("%{other:02X}")),
+            other => {
+                let _ = write!(text, "%{other:02X}");
+            }
         }
     }
     text
@@ -189,4 +193,77 @@ fn encoded(value: &str) -> String {
 
 fn text<'a>(package: &'a Value, key: &str) -> &'a str {
     package[key].as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, source: Value, licence: Value, kind: &str) -> Value {
+        json!({
+            "id": name, "name": name, "version": "1.0.0+x", "source": source,
+            "license": licence, "targets": [{ "kind": [kind] }],
+        })
+    }
+
+    fn uses(id: &str, dependencies: &[(&str, Value)]) -> Value {
+        let dependencies = dependencies.iter();
+        let dependencies = dependencies
+            .map(|(used, kind)| json!({ "pkg": used, "dep_kinds": [{ "kind": kind }] }));
+        json!({ "id": id, "deps": dependencies.collect::<Vec<_>>() })
+    }
+
+    #[test]
+    fn what_is_linked_in_is_named_and_what_only_builds_or_tests_is_not() {
+        let crates_io = json!("registry+https://github.com/rust-lang/crates.io-index");
+        let git = json!("git+https://example.com/a b#1f");
+        let none = Value::Null;
+        let metadata = json!({
+            "packages": [
+                package("root", none.clone(), none.clone(), "cdylib"),
+                package("linked", crates_io.clone(), json!("MIT/Apache-2.0"), "lib"),
+                package("deep", git, json!("MIT"), "lib"),
+                package("macros", crates_io.clone(), json!("MIT"), "proc-macro"),
+                package("only-macros", crates_io.clone(), json!("MIT"), "lib"),
+                package("tests", crates_io.clone(), json!("GPL-3.0"), "lib"),
+                package("builds", crates_io, json!("GPL-3.0"), "lib"),
+            ],
+            "resolve": { "root": "root", "nodes": [
+                uses("root", &[
+                    ("linked", none.clone()), ("tests", json!("dev")), ("builds", json!("build")),
+                ]),
+                uses("linked", &[("deep", none.clone()), ("macros", none.clone())]),
+                uses("deep", &[]),
+                uses("macros", &[("only-macros", none)]),
+                uses("only-macros", &[]),
+                uses("tests", &[]),
+                uses("builds", &[]),
+            ] },
+        });
+        let bill = Graph::of(&metadata).unwrap().bill().unwrap();
+        let json: Value = serde_json::from_slice(&bill.json).unwrap();
+        let components = json["components"].as_array().unwrap().iter();
+        let purls: Vec<&str> = components.map(|c| c["purl"].as_str().unwrap()).collect();
+        let deep = "pkg:cargo/deep@1.0.0%2Bx?vcs_url=git%2Bhttps://example.com/a%20b%231f";
+        assert_eq!(purls, [deep, "pkg:cargo/linked@1.0.0%2Bx"]);
+        assert_eq!(json["dependencies"][1]["dependsOn"], json!([deep]));
+        let licences: Vec<String> = bill
+            .licences
+            .iter()
+            .map(|licence| format!("{}: {}", licence.expression, licence.crates.join(", ")))
+            .collect();
+        assert_eq!(
+            licences,
+            [
+                "MIT: deep 1.0.0+x",
+                "MIT OR Apache-2.0: linked 1.0.0+x",
+                "NOASSERTION: root 1.0.0+x",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cargo_does_not_say_is_no_bill() {
+        assert!(Graph::of(&json!({ "packages": [], "resolve": null })).is_none());
+    }
 }

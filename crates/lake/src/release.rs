@@ -35,7 +35,8 @@ pub(crate) enum ReleaseCommand {
         directory: PathBuf,
         /// The file with the private key that signs [env: LAKE_SIGNING_KEY; LAKE_SIGNING_KEY_PEM
         /// is the key itself]
-        #[arg(long, value_name = "FILE")]
+        // A key that is put here by mistake begins with hyphens, and clap would show it.
+        #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
         key: Option<PathBuf>,
         #[command(flatten)]
         place: Place,

@@ -43,9 +43,12 @@ fn same(arguments: &Arguments) -> Result<ArrayRef, FunctionError> {
 lake_plugin::export!(meters);
 "#;
 
+/// What a crate has in place of a piece of the source.
+type Changes = &'static [(&'static str, &'static str)];
+
 /// Crates by what they are: a version, and `narrow` where a column is missing from the table,
 /// `panics` where the function panics for NULL.
-const CRATES: [(&str, &str, &[(&str, &str)]); 6] = [
+const CRATES: [(&str, &str, Changes); 6] = [
     ("1.0.0", "1.0.0", &[]),
     ("1.1.0", "1.1.0", &[]),
     ("1.2.0", "1.2.0", &[]),
@@ -54,8 +57,8 @@ const CRATES: [(&str, &str, &[(&str, &str)]); 6] = [
     ("1.0.0 panics", "1.0.0", PANICS),
 ];
 
-const NARROW: &[(&str, &str)] = &[("start_time, usage_kwh FROM", "start_time FROM")];
-const PANICS: &[(&str, &str)] = &[(
+const NARROW: Changes = &[("start_time, usage_kwh FROM", "start_time FROM")];
+const PANICS: Changes = &[(
     "Ok(arguments.array(0)?.clone())",
     "let names = arguments.text(0)?.iter().map(Option::unwrap);\n    \
      Ok(std::sync::Arc::new(names.map(Some).collect::<arrow::array::StringArray>()))",
@@ -79,7 +82,7 @@ fn built(which: &str) -> &'static Built {
     &all[which]
 }
 
-fn build(which: &str, version: &str, changes: &[(&str, &str)]) -> Built {
+fn build(which: &str, version: &str, changes: Changes) -> Built {
     let directory = target()
         .join("lake-tests/releases")
         .join(which.replace(' ', "-"));
@@ -290,7 +293,8 @@ fn a_pin_holds_until_somebody_moves_it() {
         .assert(2, &["asks for readings", "uses meters"]);
 
     team.plugin(&["yank", "meters@1.0.0"]).assert(0, &[]);
-    team.assert_runs("1.0.0", &["--locked"]);
+    let run = team.assert_runs("1.0.0", &["--locked"]);
+    assert!(run.stderr.contains("1.0.0 is yanked"), "{}", run.stderr);
     team.plan(&[]).assert_prints(&["1.0.0 is yanked"]);
 
     let path = format!("transform.path={}", built("1.0.0").directory.display());
@@ -717,4 +721,24 @@ fn wrong_usage_says_what_is_missing() {
     assert!(!lake.directory().join("registry").exists());
     plugin(&["show", "meters@1.0.0", "--registry", "registry"])
         .assert(1, &["has no release meters 1.0.0"]);
+}
+
+#[test]
+fn build_scripts_do_not_see_the_key() {
+    let team = Team::new();
+    let copy = team.copy_of("1.0.0");
+    let script = "fn main() {\n    \
+                  println!(\"cargo::rerun-if-env-changed=LAKE_SIGNING_KEY_PEM\");\n    \
+                  assert_eq!(std::env::var(\"LAKE_SIGNING_KEY_PEM\").ok(), None);\n}\n";
+    fs::write(copy.join("build.rs"), script).unwrap();
+    let pem = fs::read_to_string(team.path("team.pem")).unwrap();
+    let shared = target().join("lake-tests/target");
+    let lake = team
+        .lake
+        .variable("CARGO_TARGET_DIR", shared.to_str().unwrap())
+        .variable("LAKE_SIGNING_KEY_PEM", &pem);
+    let path = format!("transform.path={}", copy.display());
+    let pipeline = lake.pipeline().to_str().unwrap();
+    lake.lake(&["validate", pipeline, "--set", &path])
+        .assert(0, &[]);
 }
