@@ -33,12 +33,25 @@ fn rows_that_another_release_changes_and_rejects_are_counted_and_shown() {
     let ended = diff(&team, &["--against", "1.0.0", "--output", "json"]);
     let report = ended.assert(0, &[]).json();
     assert_eq!(report["status"], "different");
-    assert_eq!([&report["before"]["version"], &report["after"]["version"]], ["1.0.0", "1.3.0"]);
+    assert_eq!(
+        [&report["before"]["version"], &report["after"]["version"]],
+        ["1.0.0", "1.3.0"]
+    );
     let readings = table(&report, "standard/readings");
     let counts = ["added", "removed", "changed", "rows_before", "rows_after"];
-    assert_eq!(counts.map(|count| readings[count].clone()), [0, 1, 2, 3, 2].map(Value::from));
-    assert_eq!(readings["columns"], json!([{ "name": "usage_kwh", "changed": 2 }]));
-    let changed = readings["samples"].as_array().unwrap().iter().find(|s| s["kind"] == "changed");
+    assert_eq!(
+        counts.map(|count| readings[count].clone()),
+        [0, 1, 2, 3, 2].map(Value::from)
+    );
+    assert_eq!(
+        readings["columns"],
+        json!([{ "name": "usage_kwh", "changed": 2 }])
+    );
+    let changed = readings["samples"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|s| s["kind"] == "changed");
     assert_eq!(
         changed.unwrap()["values"][2],
         json!({ "column": "usage_kwh", "before": "1.500", "after": "3.000" })
@@ -62,7 +75,9 @@ fn a_comparison_publishes_nothing_and_leaves_nothing_behind() {
     let team = team();
     diff(&team, &["--against", "1.0.0"]).assert(0, &[]);
     assert!(team.lake.tree().is_empty(), "{:?}", team.lake.tree());
-    team.lake.run(&["--transform", "meters@1.0.0"]).assert(0, &[]);
+    team.lake
+        .run(&["--transform", "meters@1.0.0"])
+        .assert(0, &[]);
     let before = team.lake.tree();
     diff(&team, &["--against", "1.0.0", "--reload"]).assert(0, &[]);
     assert_eq!(team.lake.tree(), before);
@@ -74,22 +89,35 @@ fn ci_can_stop_where_rows_change_and_goes_on_where_they_do_not() {
     let gate = ["--against", "1.0.0", "--fail-on", "changes"];
     let stopped = diff(&team, &gate);
     assert_eq!(stopped.code, 3, "{}", stopped.stderr);
-    assert!(stopped.stdout.contains("makes other tables than"), "{}", stopped.stdout);
-    let same = diff(&team, &[&gate[..], &["--transform", "meters@1.1.0"]].concat());
-    same.assert_prints(&["meters 1.1.0 makes the same tables as 1.0.0", "the same 3 rows"]);
+    assert!(
+        stopped.stdout.contains("makes other tables than"),
+        "{}",
+        stopped.stdout
+    );
+    let same = diff(
+        &team,
+        &[&gate[..], &["--transform", "meters@1.1.0"]].concat(),
+    );
+    same.assert_prints(&[
+        "meters 1.1.0 makes the same tables as 1.0.0",
+        "the same 3 rows",
+    ]);
 }
 
 #[test]
 fn loaded_files_are_compared_where_somebody_asks_for_a_reload() {
     let team = team();
-    team.lake.run(&["--transform", "meters@1.0.0"]).assert(0, &[]);
+    team.lake
+        .run(&["--transform", "meters@1.0.0"])
+        .assert(0, &[]);
     let quiet = diff(&team, &["--against", "1.0.0"]);
     quiet.assert_prints(&["the same tables as"]);
     let all = diff(&team, &["--against", "1.0.0", "--reload"]);
     all.assert_prints(&["other tables than", "2 changed"]);
 
     // What is pending is compared on top of what is stored.
-    team.lake.put("next.csv", 2, csv([reading(1, 4, 1, 0, "2")]));
+    team.lake
+        .put("next.csv", 2, csv([reading(1, 4, 1, 0, "2")]));
     let next = diff(&team, &["--against", "1.0.0", "--output", "json"]);
     let report = next.assert(0, &[]).json();
     let readings = table(&report, "standard/readings");

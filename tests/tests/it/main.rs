@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod diff;
+#[cfg(test)]
 mod inputs;
 #[cfg(test)]
 mod interop;
@@ -26,6 +28,8 @@ mod roots;
 mod run;
 #[cfg(test)]
 mod table_checks;
+#[cfg(test)]
+mod team;
 #[cfg(test)]
 mod transforms;
 #[cfg(test)]
