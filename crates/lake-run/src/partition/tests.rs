@@ -25,7 +25,7 @@ struct Sessions {
 
 impl Partition for Sessions {
     fn push(&mut self, rows: &Rows<'_>, out: &mut Emit<'_>) -> Result<(), FunctionError> {
-        for at in rows.timestamp("at")?.iter() {
+        for at in &rows.timestamp("at")? {
             let at = at.ok_or_else(|| FunctionError::new("a play has no time"))?;
             match &mut self.session {
                 Some((_, last, plays)) if at - *last <= self.gap => {
