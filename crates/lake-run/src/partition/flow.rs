@@ -17,7 +17,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
-use lake_plugin::{CallError, Emitted, PartitionStream};
+use lake_plugin::{Emitted, PartitionStream};
 
 use super::{PartitionFunction, node};
 
@@ -122,7 +122,7 @@ impl Flow {
         let pushed = function.calls.time(function.figure(), rows, |host| {
             stream.push(host, batch.columns(), &starts)
         });
-        let emitted = pushed.map_err(failed)?;
+        let emitted = pushed.map_err(external)?;
         self.stream = Some(stream);
         let begun = Begun {
             columns: &keys,
@@ -145,7 +145,7 @@ impl Flow {
         let finished = function
             .calls
             .time(function.figure(), 0, |host| stream.finish(host));
-        self.take(finished.map_err(failed)?, None)
+        self.take(finished.map_err(external)?, None)
     }
 
     fn open(&self) -> Result<PartitionStream> {
@@ -157,7 +157,7 @@ impl Flow {
         } = &*self.function;
         plugin
             .partition(calls.as_ref(), *place, &self.arguments)
-            .map_err(failed)
+            .map_err(external)
     }
 
     /// The rows at which another key begins than that of the row before. NULL is the same as NULL.
@@ -215,10 +215,6 @@ impl Flow {
         self.emitted = Some(batch.slice(self.most_rows, rest));
         Some(batch.slice(0, self.most_rows))
     }
-}
-
-fn failed(error: CallError) -> DataFusionError {
-    external(error)
 }
 
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
