@@ -21,6 +21,10 @@ mod roots;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod team;
+#[cfg(test)]
 mod transforms;
+#[cfg(test)]
+mod trust;
 #[cfg(test)]
 mod versions;
