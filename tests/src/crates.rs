@@ -16,15 +16,21 @@ pub fn building(name: &str, version: &str, directory: &Path) -> Lake {
 /// Writes a crate that is no member of any workspace. What is there and the same
 /// is left alone, so that cargo sees no change.
 pub fn make_crate(directory: &Path, name: &str, source: &str) {
-    make_version(directory, name, "1.0.0", source);
+    write_crate(directory, [name, "1.0.0", ""], source);
 }
 
-/// As [`make_crate`], in a version.
-pub fn make_version(directory: &Path, name: &str, version: &str, source: &str) {
+/// As [`make_crate`], in a version. Its library has a name of its own: libraries of one name would
+/// replace each other where they are built.
+pub fn make_version(directory: &Path, name: &str, version: &str, library: &str, source: &str) {
+    let library = format!("name = \"{library}\"\n");
+    write_crate(directory, [name, version, &library], source);
+}
+
+fn write_crate(directory: &Path, [name, version, library]: [&str; 3], source: &str) {
     let workspace = workspace();
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\n\n\
-         [lib]\ncrate-type = [\"cdylib\"]\n\n\
+         [lib]\n{library}crate-type = [\"cdylib\"]\n\n\
          [dependencies]\nlake-plugin = {{ path = {:?} }}\n\n\
          [profile.dev]\ndebug = false\n\n\
          [workspace]\n",

@@ -338,11 +338,10 @@ pub(crate) unsafe fn borrows(
     {
         return false;
     }
-    if let DataType::Struct(fields) = expected
+    if let DataType::Struct(fields) = expected {
         // SAFETY: the caller says that there are `n_children`.
-        && let Ok(children) =
-            unsafe { children_of(result.children, result.n_children, fields.len()) }
-    {
+        let children = unsafe { children_of(result.children, result.n_children, fields.len()) };
+        let children = children.unwrap_or_default();
         let mut children = children.iter().zip(fields);
         // SAFETY: passed on from the caller; `children_of` returns pointers that are not null.
         return children

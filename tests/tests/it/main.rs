@@ -33,4 +33,6 @@ mod team;
 #[cfg(test)]
 mod transforms;
 #[cfg(test)]
+mod trust;
+#[cfg(test)]
 mod versions;

@@ -1,4 +1,4 @@
-//! A team that releases a transform: its key, its registry, and its pipeline.
+//! A team that publishes and runs a transform, for the tests of releases.
 //!
 //! The transform is one small crate in several versions, built once for all tests; `--library`
 //! hands the built library to `lake plugin publish`.
@@ -46,7 +46,7 @@ lake_plugin::export!(meters);
 /// What a crate has in place of a piece of the source.
 type Changes = &'static [(&'static str, &'static str)];
 
-/// Crates by what they are: a version, `doubles` where other rows come out, and `narrow` where a column is missing from the table,
+/// Crates by what they are: a version, `doubles` where other rows come out, `narrow` where a column is missing from the table,
 /// `panics` where the function panics for NULL.
 const CRATES: [(&str, &str, Changes); 7] = [
     ("1.0.0", "1.0.0", &[]),
@@ -59,7 +59,7 @@ const CRATES: [(&str, &str, Changes); 7] = [
 ];
 
 const NARROW: Changes = &[("start_time, usage_kwh FROM", "start_time FROM")];
-const DOUBLES: &[(&str, &str)] = &[
+const DOUBLES: Changes = &[
     (
         "usage_kwh FROM",
         "CAST(2 * usage_kwh AS DECIMAL(12, 3)) AS usage_kwh FROM",
@@ -99,7 +99,8 @@ fn build(which: &str, version: &str, changes: Changes) -> Built {
         assert!(source.contains(from), "{from}");
         source = source.replace(from, to);
     }
-    make_version(&directory, "meters", version, &source);
+    let name = format!("meters_{}", which.replace([' ', '.'], "_"));
+    make_version(&directory, "meters", version, &name, &source);
     let shared = target().join("lake-tests/target");
     let mut cargo = Command::new(env!("CARGO"));
     cargo
@@ -108,13 +109,11 @@ fn build(which: &str, version: &str, changes: Changes) -> Built {
         .env("CARGO_TARGET_DIR", &shared);
     Ended::of(cargo.output().unwrap()).assert(0, &[]);
     let name = format!(
-        "{}meters{}",
+        "{}{name}{}",
         env::consts::DLL_PREFIX,
         env::consts::DLL_SUFFIX
     );
-    let library = directory.join(&name);
-    // What cargo wrote last is this crate's: the next one of this name takes its place.
-    fs::copy(shared.join("debug").join(&name), &library).unwrap();
+    let library = shared.join("debug").join(name);
     Built { directory, library }
 }
 
@@ -246,13 +245,4 @@ impl Team {
         let pem = fs::read_to_string(self.path("team.pem")).unwrap();
         pem.lines().nth(1).unwrap().to_owned()
     }
-}
-
-/// Changes one byte in the middle of a file, whatever its permissions are.
-pub(crate) fn damage(path: &Path) {
-    let mut bytes = fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::remove_file(path).unwrap();
-    fs::write(path, bytes).unwrap();
 }
