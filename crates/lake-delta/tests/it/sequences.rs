@@ -96,10 +96,14 @@ fn versions(by: &[usize]) -> Versions {
 
 async fn merge(lake: &mut Lake, rows: &[Version], by: &[usize]) {
     let attempt = lake.attempt();
-    let parts = rows
-        .chunks(rows.len().div_ceil(2).max(1))
-        .map(|part| vec![batch(part)])
-        .collect();
+    // A plan without rows still has a partition.
+    let parts = match rows {
+        [] => vec![Vec::new()],
+        rows => rows
+            .chunks(rows.len().div_ceil(2))
+            .map(|part| vec![batch(part)])
+            .collect(),
+    };
     let table = MemTable::try_new(schema(), parts).unwrap();
     let frame = attempt.session.read_table(Arc::new(table)).unwrap();
     let plan = frame.create_physical_plan().await.unwrap();
