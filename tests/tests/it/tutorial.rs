@@ -167,6 +167,8 @@ impl Reader {
             // What transforms stand on is compiled once for all tests.
             .env("CARGO_TARGET_DIR", target().join("lake-tests/kit"))
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            // A release is built from its own profile; how fast its code is, nothing here asks.
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
             .env("CARGO_INCREMENTAL", "0")
             .env("CARGO_TERM_COLOR", "never")
             .env_remove("COLUMNS")
