@@ -4,9 +4,11 @@
 //! others are superseded. Where a table has no sequence, a second row of a key
 //! is a fault of the SQL that made it.
 
-use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, partition, take_record_batch};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use arrow::util::display::array_value_to_string;
@@ -125,10 +127,11 @@ impl OnePerKey {
             return Err(self.twice(batch, range.start));
         }
         let failed = |e: ArrowError| Error::query(&self.table, e);
-        let rows = self
-            .rows
-            .convert_columns(&columns(batch, &self.sequence))
-            .map_err(failed)?;
+        let sequence: Vec<ArrayRef> = columns(batch, &self.sequence)
+            .iter()
+            .map(one_zero)
+            .collect();
+        let rows = self.rows.convert_columns(&sequence).map_err(failed)?;
         let mut winners = Vec::with_capacity(ranges.len());
         for range in ranges {
             let mut winner = range.start;
@@ -184,6 +187,21 @@ fn columns(batch: &RecordBatch, indices: &[usize]) -> Vec<ArrayRef> {
         .iter()
         .map(|i| ArrayRef::clone(batch.column(*i)))
         .collect()
+}
+
+/// Floating point numbers with one zero, as the engine compares them: −0 is 0.
+fn one_zero(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float64 => {
+            let numbers = column.as_primitive::<Float64Type>();
+            Arc::new(numbers.unary::<_, Float64Type>(|number| number + 0.0))
+        }
+        DataType::Float32 => {
+            let numbers = column.as_primitive::<Float32Type>();
+            Arc::new(numbers.unary::<_, Float32Type>(|number| number + 0.0))
+        }
+        _ => ArrayRef::clone(column),
+    }
 }
 
 #[cfg(test)]
@@ -247,7 +265,7 @@ mod tests {
             None,
             Some(-f64::NAN),
             Some(f64::NEG_INFINITY),
-            Some(-0.0),
+            Some(-1e-300),
             Some(0.0),
             Some(f64::INFINITY),
             Some(f64::NAN),

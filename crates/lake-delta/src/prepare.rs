@@ -69,7 +69,7 @@ pub struct Versions {
     ///
     /// A NULL is lower than any value. Floating point numbers have the total
     /// order of IEEE 754: a NaN is above all numbers, or below all of them if
-    /// its sign is set, and −0 is below 0.
+    /// its sign is set. −0 is 0.
     pub newest_by: Vec<String>,
     /// Where deletions are remembered, if rows can delete their key.
     pub tombstones: Option<Tombstones>,

@@ -143,7 +143,7 @@ async fn from_registry(settings: &Settings) -> Result<Transform> {
     Ok(Transform {
         logic: Logic::of(declared, &version, &parameters.records()),
         parameters,
-        chosen: format!("{} (from {})", reason(&choice), registry.place()),
+        chosen: format!("{} (from {})", choice.reason(), registry.place()),
         warnings: choice.warnings.iter().map(ToString::to_string).collect(),
         plugin,
         record: TransformRecord {
@@ -157,15 +157,6 @@ async fn from_registry(settings: &Settings) -> Result<Transform> {
 fn parameters_of(settings: &Settings, plugin: &Plugin) -> Result<Parameters> {
     let given = &settings.pipeline.transform.params;
     parameters::values(plugin.declaration(), given).map_err(|message| settings.wrong(message))
-}
-
-/// Why a release was chosen, without its version.
-fn reason(choice: &Choice) -> String {
-    let whole = choice.to_string();
-    let version = format!("{}: ", choice.version);
-    whole
-        .strip_prefix(&version)
-        .map_or(whole.clone(), str::to_owned)
 }
 
 /// Whether a lock decides.

@@ -35,4 +35,6 @@ mod transforms;
 #[cfg(test)]
 mod trust;
 #[cfg(test)]
+mod tutorial;
+#[cfg(test)]
 mod versions;
