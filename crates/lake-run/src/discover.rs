@@ -3,7 +3,7 @@
 //! A file is pending if `_lake/files` does not know its path, or knows it with
 //! other content and the input says that changed files are loaded again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -22,8 +22,10 @@ use crate::state::State;
 pub(crate) struct PendingFile {
     pub(crate) path: PathBuf,
     pub(crate) size: u64,
-    /// Microseconds since 1970: when the file was received.
+    /// Microseconds since 1970: when the file was last changed, as the system says.
     pub(crate) modified: i64,
+    /// Microseconds since 1970: when its content was received.
+    pub(crate) received_at: i64,
 }
 
 impl PendingFile {
@@ -56,6 +58,12 @@ pub(crate) struct Discovered {
 }
 
 impl Discovered {
+    /// The inputs that have files to be loaded.
+    pub(crate) fn arriving(&self) -> BTreeSet<String> {
+        let inputs = self.pending.iter().filter(|(_, files)| !files.is_empty());
+        inputs.map(|(input, _)| input.clone()).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.pending.values().all(Vec::is_empty)
     }
@@ -76,7 +84,7 @@ pub(crate) async fn discover(
         let files = list(input, source, &mut found.warnings)?;
         let pending = match wanted {
             Files::Pending => pending(input, source, files, &loaded, &mut found.warnings)?,
-            Files::All => all(input, files, &loaded)?,
+            Files::All => all(input, source, files, &loaded)?,
         };
         let known = |file: &PendingFile| loaded.contains_key(&(input.clone(), file.name()));
         if pending.iter().any(known) {
@@ -89,7 +97,8 @@ pub(crate) async fn discover(
 
 /// Whether a file still is what it was when it was discovered.
 pub(crate) fn is_unchanged(file: &PendingFile) -> Result<bool> {
-    Ok(describe(&file.path)? == *file)
+    let now = describe(&file.path)?;
+    Ok((now.size, now.modified) == (file.size, file.modified))
 }
 
 /// What `_lake/files` knows of a path: the newest of its loads.
@@ -227,6 +236,7 @@ fn describe(path: &Path) -> Result<PendingFile> {
         path: path.to_owned(),
         size: meta.len(),
         modified: micros,
+        received_at: micros,
     })
 }
 
@@ -239,7 +249,7 @@ fn pending(
 ) -> Result<Vec<PendingFile>> {
     let mut pending = Vec::new();
     let mut surprises = Vec::new();
-    for file in files {
+    for mut file in files {
         if file.size == 0 {
             warnings.push(format!(
                 "{}: the file is empty; it stays pending until there is something in it",
@@ -255,7 +265,10 @@ fn pending(
             continue;
         }
         match source.on_change {
-            OnChange::Upsert => pending.push(file),
+            OnChange::Upsert => {
+                file.received_at = received_again(&file, known);
+                pending.push(file);
+            }
             OnChange::Skip => warnings.push(format!(
                 "{} has changed since run {} loaded it, and is skipped (on_change: skip)",
                 file.name(),
@@ -282,36 +295,69 @@ fn pending(
 /// How many files a message names.
 const NAMED: usize = 5;
 
-/// All files, where none that was loaded is missing: its rows would be lost.
+/// All files, where none that was loaded is missing or empty: its rows would be lost.
 fn all(
     input: &str,
+    source: &InputSource,
     files: Vec<PendingFile>,
     loaded: &HashMap<(String, String), Loaded>,
 ) -> Result<Vec<PendingFile>> {
-    let there: HashSet<String> = files.iter().map(PendingFile::name).collect();
-    let mut gone: Vec<&str> = loaded
+    let there: HashSet<String> = files
+        .iter()
+        .filter(|file| file.size > 0)
+        .map(PendingFile::name)
+        .collect();
+    let mut gone: Vec<String> = loaded
         .keys()
         .filter(|(of, path)| of == input && !there.contains(path))
-        .map(|(_, path)| path.as_str())
+        .map(|(_, path)| path.clone())
         .collect();
     gone.sort_unstable();
-    if gone.is_empty() {
-        return Ok(files.into_iter().filter(|file| file.size > 0).collect());
-    }
-    let named = gone.iter().take(NAMED).copied().collect::<Vec<_>>();
-    let more = match gone.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Err(RunError::Input {
+    let refuse = |what: &str, paths: &[String], next: &str| RunError::Input {
         place: format!("input {input}"),
         message: format!(
-            "{} of the files that were loaded are not there any more, and loading all files again \
-             would lose their rows: {}{more}; bring them back, nothing was published",
-            gone.len(),
-            named.join(", ")
+            "{} of the files that were loaded {what}, and loading all files again would lose their \
+             rows: {}; {next}; nothing was published",
+            paths.len(),
+            named(paths)
         ),
-    })
+    };
+    if !gone.is_empty() {
+        return Err(refuse("are not there any more, or are empty", &gone, "bring them back"));
+    }
+    let mut all = Vec::new();
+    let mut changed = Vec::new();
+    for mut file in files.into_iter().filter(|file| file.size > 0) {
+        if let Some(known) = loaded.get(&(input.to_owned(), file.name()))
+            && has_changed(&file, known)?
+        {
+            match source.on_change {
+                OnChange::Upsert => file.received_at = received_again(&file, known),
+                OnChange::Skip | OnChange::Fail => changed.push(file.name()),
+            }
+        }
+        all.push(file);
+    }
+    if changed.is_empty() {
+        return Ok(all);
+    }
+    let next = format!("set inputs.{input}.on_change to upsert if the new content is the right one");
+    Err(refuse("have changed since", &changed, &next))
+}
+
+/// The first of some paths, and how many more there are.
+fn named(paths: &[String]) -> String {
+    let first = paths.iter().take(NAMED).cloned().collect::<Vec<_>>();
+    match paths.len().saturating_sub(NAMED) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+/// When new content of a file was received: after its earlier content, also where somebody kept
+/// the time of the file.
+fn received_again(file: &PendingFile, known: &Loaded) -> i64 {
+    file.modified.max(known.modified.saturating_add(known.run))
 }
 
 /// A file that was only touched or copied again has not changed: where size

@@ -201,6 +201,7 @@ impl<'a> Load<'a> {
                 .collect(),
             columns: self.columns,
             parameters: &self.transform.parameters,
+            arriving: self.work.found.arriving(),
             reload: self.work.kind == Kind::Reload,
             stale: &self.work.stale,
         }

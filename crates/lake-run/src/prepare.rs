@@ -3,7 +3,7 @@
 //! Tables are prepared in the order in which SQL may refer to them: standard
 //! first, then consumption over standard *as prepared*.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -37,6 +37,8 @@ pub(crate) struct Preparing<'a> {
     pub(crate) inputs: Vec<String>,
     pub(crate) columns: RunColumns,
     pub(crate) parameters: &'a Parameters,
+    /// The inputs that the run has files of.
+    pub(crate) arriving: BTreeSet<String>,
     /// Whether the files of the run are all that there are, so that standard tables become what
     /// these yield.
     pub(crate) reload: bool,
@@ -104,6 +106,7 @@ impl Preparing<'_> {
             if let Some(snapshot) = self.state.table(&shaped.spec.name).await? {
                 shaped.spec.check(&snapshot)?;
             }
+            self.check_tombstones(declared).await?;
             self.register(
                 &shaped.spec.name,
                 Arc::new(EmptyTable::new(Arc::clone(&shaped.spec.schema))),

@@ -184,7 +184,7 @@ impl InputReader {
         let mut found = FileYield::default();
         for block in reader.by_ref() {
             let block = block.map_err(|error| failed(error_chain(&error)))?;
-            let rows = self.rows(&block, &file_name, file.modified)?;
+            let rows = self.rows(&block, &file_name, file.received_at)?;
             let checked = self.checks.split(&block, rows, &name)?;
             found.accepted += checked.accepted.num_rows() as i64;
             found.rejected += checked.rejected.len() as i64;
@@ -200,7 +200,7 @@ impl InputReader {
                 let origin = Origin {
                     input: &self.name,
                     file: &name,
-                    received_at: file.modified,
+                    received_at: file.received_at,
                     run: self.run,
                     transform_version: &self.transform_version,
                 };

@@ -3,9 +3,9 @@
 use lake_delta::{Merged, Snapshot, Tombstones, Versions};
 use lake_plugin::{Mode, TableDeclaration, Zone};
 
-use crate::error::Result;
+use crate::error::{Result, RunError};
 use crate::prepare::{Change, Declared, Preparing};
-use crate::shape::{self, CARRIED, DELETED, Shaped};
+use crate::shape::{self, CARRIED, DELETED, Shaped, table_name};
 
 /// What a table that is loaded again is not compared by: when its rows were loaded.
 const BESIDES: [&str; 2] = ["_run", "_loaded_at"];
@@ -19,8 +19,8 @@ pub(crate) fn newest_by(table: &TableDeclaration) -> Vec<String> {
     columns
 }
 
-/// The table that keeps every version of `table`'s rows. A version is told from others by the
-/// line that it came from, so that a file that is loaded again brings no new ones.
+/// The table that keeps every version of `table`'s rows. A version is told from others by when
+/// and where it was received: a file with other content is received again, line by line.
 pub(crate) fn history(table: &TableDeclaration) -> TableDeclaration {
     let mut key = table.key.clone();
     let received = CARRIED.into_iter().map(str::to_owned);
@@ -35,7 +35,50 @@ pub(crate) fn history(table: &TableDeclaration) -> TableDeclaration {
     }
 }
 
+/// Where the deleted keys of a table are remembered.
+fn tombstones_of(table: &TableDeclaration) -> String {
+    format!("_lake/deleted/{}.{}", table.zone, table.name)
+}
+
 impl Preparing<'_> {
+    /// What is remembered of deleted keys must fit the declaration: a key that is forgotten would
+    /// come back with its next old row.
+    pub(crate) async fn check_tombstones(&self, declared: &Declared) -> Result<()> {
+        let table = &declared.table;
+        if table.zone != Zone::Standard || declared.is_history {
+            return Ok(());
+        }
+        let name = tombstones_of(table);
+        let Some(stored) = self.state.table(&name).await? else {
+            return Ok(());
+        };
+        let refuse = |message: String| RunError::Sql {
+            place: table_name(table),
+            message,
+        };
+        if table.delete_when.is_none() {
+            return Err(refuse(format!(
+                "{} of its keys are deleted, and its declaration has no delete_when any more; \
+                 .delete_when(\"false\") keeps them deleted",
+                stored.rows()
+            )));
+        }
+        let mut wanted = table.key.clone();
+        let newest_by = newest_by(table).into_iter();
+        wanted.extend(newest_by.filter(|column| !table.key.contains(column)));
+        let schema = stored.schema();
+        let kept: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+        if kept == wanted {
+            return Ok(());
+        }
+        Err(refuse(format!(
+            "its deletions are remembered by {}, and are now to be by {}; give key and newest_by \
+             back, or move {name} away and load all files again (lake run --reload)",
+            kept.join(", "),
+            wanted.join(", ")
+        )))
+    }
+
     /// Prepares all tables that inputs drive.
     pub(crate) async fn standard(&self) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
@@ -43,7 +86,10 @@ impl Preparing<'_> {
             let shaped = self.shape(declared).await?;
             let driven_by = shape::driving_input(&shaped.plan);
             let base = self.state.table(&shaped.spec.name).await?;
-            let (merged, how) = self.one_standard(declared, shaped, base).await?;
+            let arrives = driven_by
+                .as_ref()
+                .is_some_and(|input| self.arriving.contains(input));
+            let (merged, how) = self.one_standard(declared, shaped, base, arrives).await?;
             let prepared = merged.table;
             self.register(prepared.name(), prepared.provider().await?)?;
             changes.push(Change {
@@ -62,6 +108,7 @@ impl Preparing<'_> {
         declared: &Declared,
         shaped: Shaped,
         base: Option<Snapshot>,
+        arrives: bool,
     ) -> Result<(Merged, &'static str)> {
         let table = &declared.table;
         let spec = &shaped.spec;
@@ -73,9 +120,15 @@ impl Preparing<'_> {
         let attempt = self.attempt;
         Ok(match (table.mode, self.reload) {
             (Mode::Merge, reload) => {
-                let versions = self.versions(declared).await?;
+                let mut versions = self.versions(declared).await?;
                 let besides = BESIDES.map(str::to_owned);
                 match reload {
+                    // What was received once and is in no file any more stays a version.
+                    true if declared.is_history => {
+                        versions.newest_by = vec!["_loaded_at".to_owned()];
+                        let merged = attempt.merge_newest(spec, base, plan, versions);
+                        (merged.await?, "merge")
+                    }
                     true => {
                         let merged = attempt.reload(spec, base, plan, versions, &besides);
                         (merged.await?, "full")
@@ -87,6 +140,10 @@ impl Preparing<'_> {
                 }
             }
             (Mode::Append, false) => (alone(attempt.append(spec, base, plan).await?), "append"),
+            // Without files there is nothing that could take the place of its rows.
+            (Mode::Replace, false) if !arrives => {
+                (alone(attempt.append(spec, base, plan).await?), "unchanged")
+            }
             (Mode::Append, true) | (Mode::Replace, _) => {
                 (alone(attempt.replace(spec, base, plan).await?), "full")
             }
@@ -98,7 +155,7 @@ impl Preparing<'_> {
         let tombstones = match &table.delete_when {
             // A deletion is one more version.
             Some(_) if !declared.is_history => {
-                let name = format!("_lake/deleted/{}.{}", table.zone, table.name);
+                let name = tombstones_of(table);
                 Some(Tombstones {
                     base: self.state.table(&name).await?,
                     name,
