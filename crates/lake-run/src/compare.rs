@@ -239,7 +239,13 @@ impl Comparison {
             count(&changed),
         ];
         counts.extend(differing.iter().map(|condition| count(condition)));
-        let sql = format!("SELECT {} FROM {}", counts.join(", "), self.joined());
+        // Where one column is compared, it differs in just the rows that have changed: without
+        // names of their own the two figures would be one expression twice.
+        let named = counts.iter().enumerate();
+        let named: Vec<String> = named
+            .map(|(place, sql)| format!("{sql} AS f{place}"))
+            .collect();
+        let sql = format!("SELECT {} FROM {}", named.join(", "), self.joined());
         let batches = self.session.sql(&sql).await?.collect().await?;
         let figure = |place: usize| figure(&batches, place);
         let mut rows = Rows {
