@@ -65,6 +65,7 @@ mod settings;
 mod yaml;
 
 pub use fault::{Fault, Faults, Place};
+pub use location::absolute;
 pub use overrides::Overrides;
 pub use pipeline::{InputSource, Limits, OnChange, Pipeline, RejectedLimit, TransformRef};
 pub use resolve::parse;

@@ -115,10 +115,12 @@ fn check(text: &str) -> Result<Location, Problem> {
     }
 }
 
-/// `text` below `base`, without `.` and `..`.
+/// `text` below `base`, without `.` and `..`: the path that a pipeline file in the directory `base`
+/// means by it.
 ///
 /// They are taken out by name alone, as nothing is looked up on disk here.
-fn absolute(text: &str, base: &Path) -> PathBuf {
+#[must_use]
+pub fn absolute(text: &str, base: &Path) -> PathBuf {
     let mut path = PathBuf::new();
     for component in base.join(text).components() {
         match component {

@@ -80,9 +80,9 @@ pub(crate) fn registry(flag: Option<&str>) -> Result<Registry, Failure> {
     let place = match place.contains("://") {
         true => place,
         false => {
-            let path = std::path::absolute(&place);
-            let path = path.map_err(|e| Failure::Usage(format!("{place}: {e}")))?;
-            path.display().to_string()
+            let base = env::current_dir();
+            let base = base.map_err(|e| Failure::Usage(format!("{place}: {e}")))?;
+            lake_pipeline::absolute(&place, &base).display().to_string()
         }
     };
     lake_run::registry(&place).map_err(|e| Failure::Usage(e.to_string()))
