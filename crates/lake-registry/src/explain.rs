@@ -10,22 +10,27 @@ use crate::error::Because;
 
 /// `1.2.0: newest within 1; 1.3.0 is yanked; 1.4.0 needs lake >=0.3`, without the warnings, which
 /// are to stand out.
+impl Choice {
+    /// Why it is this version, and what stood in the way of newer ones.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let why = match &self.why {
+            Why::Requested => "asked for".to_owned(),
+            Why::Locked => "pinned by lake.lock".to_owned(),
+            Why::Newest(requirement) => format!("newest within {}", Req(requirement)),
+            Why::NewestBelow(requirement, below) => {
+                format!("newest within {} before {below}", Req(requirement))
+            }
+        };
+        let passed_over = self.passed_over.iter();
+        let passed_over = passed_over.map(|(version, obstacle)| format!("; {version} {obstacle}"));
+        std::iter::once(why).chain(passed_over).collect()
+    }
+}
+
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = &self.version;
-        match &self.why {
-            Why::Requested => write!(f, "{version}: asked for"),
-            Why::Locked => write!(f, "{version}: pinned by lake.lock"),
-            Why::Newest(requirement) => write!(f, "{version}: newest within {}", Req(requirement)),
-            Why::NewestBelow(requirement, below) => {
-                let requirement = Req(requirement);
-                write!(f, "{version}: newest within {requirement} before {below}")
-            }
-        }?;
-        for (version, obstacle) in &self.passed_over {
-            write!(f, "; {version} {obstacle}")?;
-        }
-        Ok(())
+        write!(f, "{}: {}", self.version, self.reason())
     }
 }
 

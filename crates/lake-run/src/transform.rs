@@ -143,7 +143,7 @@ async fn from_registry(settings: &Settings) -> Result<Transform> {
     Ok(Transform {
         logic: Logic::of(declared, &version, &parameters.records()),
         parameters,
-        chosen: format!("{choice} (from {})", registry.place()),
+        chosen: format!("{} (from {})", choice.reason(), registry.place()),
         warnings: choice.warnings.iter().map(ToString::to_string).collect(),
         plugin,
         record: TransformRecord {

@@ -87,11 +87,14 @@ fn published(report: &Report, record: &RunRecord, query: &str) -> String {
     for function in record.functions.iter().filter(|f| f.calls > 0) {
         let _ = writeln!(
             text,
-            "  function {}: {} rows in {}\n",
+            "  function {}: {} rows in {}",
             function.name,
             number(function.rows),
             seconds(function.seconds)
         );
+    }
+    if record.functions.iter().any(|f| f.calls > 0) {
+        text.push('\n');
     }
     let first = record
         .tables
