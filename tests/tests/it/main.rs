@@ -27,4 +27,6 @@ mod table_checks;
 #[cfg(test)]
 mod transforms;
 #[cfg(test)]
+mod tutorial;
+#[cfg(test)]
 mod versions;
