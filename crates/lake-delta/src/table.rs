@@ -192,6 +192,13 @@ impl Snapshot {
         self.version
     }
 
+    /// The names of the columns, in order.
+    #[must_use]
+    pub fn columns(&self) -> Vec<String> {
+        let fields = self.schema.fields().iter();
+        fields.map(|field| field.name().clone()).collect()
+    }
+
     /// How many rows the table has, from its files' statistics.
     pub fn rows(&self) -> u64 {
         self.files.iter().filter_map(crate::stats::rows).sum()

@@ -329,12 +329,33 @@ impl FileWriter {
             .iter()
             .filter_map(|column| batch.column_by_name(column).map(Arc::clone))
             .collect();
+        self.refuse_empty_text(&columns)?;
         let values = converter.convert_columns(&columns).map_err(failed)?;
         let ranges = partition(&columns).map_err(failed)?.ranges();
         for range in ranges {
             let value = values.row(range.start).owned();
             let part = batch.slice(range.start, range.len());
             self.write_part(Some(value), &part).await?;
+        }
+        Ok(())
+    }
+
+    /// The Delta protocol writes NULL as an empty partition value, so an empty text would come
+    /// back as NULL.
+    fn refuse_empty_text(&self, columns: &[ArrayRef]) -> Result<()> {
+        let spec = &self.target.spec;
+        for (column, name) in columns.iter().zip(&spec.partition_by) {
+            let texts = column.as_string_opt::<i32>();
+            if texts.is_some_and(|texts| texts.iter().flatten().any(str::is_empty)) {
+                return Err(Error::Rows {
+                    table: spec.name.clone(),
+                    reason: format!(
+                        "{name}, by which it is partitioned, has empty texts, which a Delta table \
+                         cannot tell from NULL there; write nullif({name}, '') in the SQL, or \
+                         partition by another column"
+                    ),
+                });
+            }
         }
         Ok(())
     }

@@ -14,14 +14,13 @@ use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
 use datafusion::prelude::SessionContext;
 use serde::Serialize;
 
-/// When a row was loaded, and by which run, is no difference.
-const BESIDES: [&str; 2] = ["_run", "_loaded_at"];
-
 /// A version of a table.
 #[derive(Debug)]
 pub(crate) struct Compared {
     pub(crate) provider: Arc<dyn TableProvider>,
     pub(crate) key: Vec<String>,
+    /// Columns that make no difference: when a row was loaded, and by which run.
+    pub(crate) besides: &'static [&'static str],
 }
 
 /// What differs in the rows of a table.
@@ -86,7 +85,7 @@ impl Compared {
         let schema = self.provider.schema();
         let names = schema.fields().iter().map(|field| field.name().clone());
         names
-            .filter(|name| !BESIDES.contains(&name.as_str()))
+            .filter(|name| !self.besides.contains(&name.as_str()))
             .collect()
     }
 }
@@ -192,7 +191,7 @@ impl Comparison {
             .map(|(value, column)| format!("{value} AS {}", quote(column)))
             .collect();
         format!(
-            "(SELECT {}, TRUE AS there_ FROM {table})",
+            "(SELECT {}, TRUE AS lake_there_ FROM {table})",
             values.join(", ")
         )
     }
@@ -214,7 +213,7 @@ impl Comparison {
     /// That a column of a row that both versions have differs.
     fn differs(column: &str) -> String {
         let column = quote(column);
-        format!("(o.there_ AND n.there_ AND o.{column} IS DISTINCT FROM n.{column})")
+        format!("(o.lake_there_ AND n.lake_there_ AND o.{column} IS DISTINCT FROM n.{column})")
     }
 
     fn compared(&self) -> impl Iterator<Item = &String> {
@@ -230,10 +229,10 @@ impl Comparison {
             true => "FALSE".to_owned(),
             false => differing.join(" OR "),
         };
-        let (added, removed) = ("o.there_ IS NULL", "n.there_ IS NULL");
+        let (added, removed) = ("o.lake_there_ IS NULL", "n.lake_there_ IS NULL");
         let mut counts = vec![
-            count("o.there_"),
-            count("n.there_"),
+            count("o.lake_there_"),
+            count("n.lake_there_"),
             count(added),
             count(removed),
             count(&changed),
@@ -332,19 +331,21 @@ impl Comparison {
         let list: Vec<String> = self.columns.iter().map(|column| quote(column)).collect();
         let list = list.join(", ");
         let counted = format!(
-            "SELECT {list}, sum(o) AS before_, sum(n) AS after_ FROM \
-             (SELECT *, 1 AS o, 0 AS n FROM {} UNION ALL SELECT *, 0 AS o, 1 AS n FROM {}) \
-             GROUP BY {list}",
+            "SELECT {list}, sum(lake_o_) AS lake_before_, sum(lake_n_) AS lake_after_ FROM \
+             (SELECT {list}, 1 AS lake_o_, 0 AS lake_n_ FROM {} \
+             UNION ALL SELECT {list}, 0 AS lake_o_, 1 AS lake_n_ FROM {}) GROUP BY {list}",
             self.side("before_"),
             self.side("after_"),
         );
         let sum = |what: &str| format!("CAST(coalesce(sum({what}), 0) AS BIGINT)");
-        let more = "CASE WHEN after_ > before_ THEN after_ - before_ ELSE 0 END";
-        let less = "CASE WHEN before_ > after_ THEN before_ - after_ ELSE 0 END";
+        let more =
+            "CASE WHEN lake_after_ > lake_before_ THEN lake_after_ - lake_before_ ELSE 0 END";
+        let less =
+            "CASE WHEN lake_before_ > lake_after_ THEN lake_before_ - lake_after_ ELSE 0 END";
         let sql = format!(
             "SELECT {}, {}, {}, {} FROM ({counted})",
-            sum("before_"),
-            sum("after_"),
+            sum("lake_before_"),
+            sum("lake_after_"),
             sum(more),
             sum(less)
         );
@@ -358,23 +359,18 @@ impl Comparison {
             ..Rows::default()
         };
         for (kind, condition, there_are) in [
-            ("added", "after_ > before_", rows.added),
-            ("removed", "before_ > after_", rows.removed),
+            ("added", "lake_after_ > lake_before_", rows.added),
+            ("removed", "lake_before_ > lake_after_", rows.removed),
         ] {
             if there_are == 0 || self.samples == 0 {
                 continue;
             }
-            let value = |column: &String| {
-                let column = quote(column);
-                match kind {
-                    "added" => format!("NULL, {column}"),
-                    _ => format!("{column}, NULL"),
-                }
-            };
-            let pairs: Vec<String> = self.columns.iter().map(value).collect();
+            let missing = "CAST(NULL AS VARCHAR)".to_owned();
+            let pairs = self.columns.iter().flat_map(|column| match kind {
+                "added" => [missing.clone(), quote(column)],
+                _ => [quote(column), missing.clone()],
+            });
             let named: Vec<String> = pairs
-                .join(", ")
-                .split(", ")
                 .enumerate()
                 .map(|(place, value)| format!("{value} AS c{place}"))
                 .collect();

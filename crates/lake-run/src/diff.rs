@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use futures::{StreamExt, TryStreamExt};
 use lake_delta::{Attempt, Prepared};
-use object_store::ObjectStoreExt;
+use object_store::ObjectStore;
+use object_store::path::Path;
 use semver::Version;
 use serde::Serialize;
 
@@ -16,7 +18,6 @@ use crate::error::{Result, RunError};
 use crate::load::{Load, Ready};
 use crate::record::{InputRecord, TransformRecord};
 use crate::run::{Settings, check_inputs};
-use crate::seal::data_path;
 use crate::stages::Stages;
 use crate::state::State;
 use crate::transform;
@@ -154,22 +155,28 @@ impl Side {
         let warnings = work.found.warnings.clone();
         let load = Load::new(settings, state, &transform, work)?;
         let mut stages = Stages::new(settings.clock);
-        let ready = load.prepare(&mut stages).await;
-        let ready = ready.map_err(|error| match error {
-            RunError::Table(error) => RunError::of_table(*error, settings.limit()),
-            other => other,
-        })?;
         let preparing = load.preparing();
-        let declared = preparing.tables.iter().map(|declared| {
+        let tables = preparing.tables.iter().map(|declared| {
             let table = &declared.table;
             (format!("{}/{}", table.zone, table.name), table.key.clone())
         });
-        let rejections = ready
-            .rejections
+        let rejections = preparing
+            .inputs
             .iter()
-            .map(|rejection| (rejection.name().to_owned(), vec!["row_id".to_owned()]));
+            .map(|input| (format!("rejection/{input}"), vec!["row_id".to_owned()]));
+        let declared: Vec<_> = tables.chain(rejections).collect();
+        let ready = match load.prepare(&mut stages).await {
+            Ok(ready) => ready,
+            Err(error) => {
+                discard(state, &load.attempt.id, &declared).await;
+                return Err(match error {
+                    RunError::Table(error) => RunError::of_table(*error, settings.limit()),
+                    other => other,
+                });
+            }
+        };
         Ok(Self {
-            declared: declared.chain(rejections).collect(),
+            declared,
             transform: transform.record.clone(),
             attempt: load.attempt.clone(),
             warnings,
@@ -195,29 +202,41 @@ impl Side {
                 None => None,
             },
         };
+        let besides: &[&str] = match name.starts_with("rejection/") {
+            true => &["run", "transform_version", "resolved_run"],
+            false => &["_run", "_loaded_at"],
+        };
         Ok(provider.map(|provider| Compared {
             provider,
             key: key.clone(),
+            besides,
         }))
     }
 
-    /// Deletes what was prepared. Nothing refers to it, so a failure costs space and nothing else.
     async fn discard(&self, state: &State) {
-        let store = state.root.store();
-        for prepared in self.prepared() {
-            for file in prepared.new_files() {
-                let Ok(path) = data_path(prepared.name(), file) else {
-                    continue;
-                };
-                if let Err(error) = store.delete(&path).await {
-                    tracing::debug!(%path, %error, attempt = self.attempt.id, "a prepared file could not be deleted");
-                }
-            }
-        }
+        discard(state, &self.attempt.id, &self.declared).await;
     }
 
     fn input(&self, name: &str) -> Option<&InputRecord> {
         self.ready.found.inputs.iter().find(|i| i.name == name)
+    }
+}
+
+/// Deletes what an attempt has written. Nothing refers to it, so a failure costs space and nothing
+/// else.
+async fn discard(state: &State, attempt: &str, tables: &[(String, Vec<String>)]) {
+    let store = state.root.store();
+    let places = tables.iter().flat_map(|(name, _)| {
+        let tombstones = format!("_lake/deleted/{}", name.replace('/', "."));
+        [name.clone(), tombstones]
+    });
+    for place in places {
+        let prefix = Path::from(format!("{place}/run-{attempt}"));
+        let files = store.list(Some(&prefix)).map_ok(|file| file.location);
+        let deleted = store.delete_stream(files.boxed()).try_collect::<Vec<_>>();
+        if let Err(error) = deleted.await {
+            tracing::debug!(%prefix, %error, "files that were prepared could not be deleted");
+        }
     }
 }
 

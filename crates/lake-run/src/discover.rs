@@ -323,7 +323,11 @@ fn all(
         ),
     };
     if !gone.is_empty() {
-        return Err(refuse("are not there any more, or are empty", &gone, "bring them back"));
+        return Err(refuse(
+            "are not there any more, or are empty",
+            &gone,
+            "bring them back",
+        ));
     }
     let mut all = Vec::new();
     let mut changed = Vec::new();
@@ -341,7 +345,8 @@ fn all(
     if changed.is_empty() {
         return Ok(all);
     }
-    let next = format!("set inputs.{input}.on_change to upsert if the new content is the right one");
+    let next =
+        format!("set inputs.{input}.on_change to upsert if the new content is the right one");
     Err(refuse("have changed since", &changed, &next))
 }
 

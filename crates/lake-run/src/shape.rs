@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::{
@@ -75,6 +75,13 @@ pub(crate) async fn standard(
         }
         None => plan,
     };
+    if let Some(input) = in_a_subquery(&plan, inputs) {
+        let message = format!(
+            "a subquery sees only those rows of {input} that come in the same run, so the table \
+             would depend on how files are spread over runs; relate rows in a consumption table"
+        );
+        return Err(sql.wrong_at(&input, message));
+    }
     let plan = carry(plan, inputs, &sql)?;
     let loaded = lit(ScalarValue::TimestampMicrosecond(
         Some(columns.loaded_at),
@@ -310,6 +317,27 @@ fn stored_type(data_type: &DataType) -> Option<DataType> {
         | DataType::Date32 => data_type.clone(),
         _ => return None,
     })
+}
+
+/// An input that a subquery of an expression reads, if there is one.
+fn in_a_subquery(plan: &LogicalPlan, inputs: &[String]) -> Option<String> {
+    let mut scanned = Vec::new();
+    let note = |node: &LogicalPlan, scans: &mut Vec<String>| {
+        if let LogicalPlan::TableScan(scan) = node {
+            scans.push(scan.table_name.table().to_owned());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    };
+    // Neither visitor fails.
+    let _ = plan.apply_with_subqueries(|node| note(node, &mut scanned));
+    let mut outside = Vec::new();
+    let _ = plan.apply(|node| note(node, &mut outside));
+    for name in outside {
+        if let Some(place) = scanned.iter().position(|scan| *scan == name) {
+            scanned.remove(place);
+        }
+    }
+    scanned.into_iter().find(|name| inputs.contains(name))
 }
 
 /// Adds the system columns of the driving input to what a plan yields.

@@ -66,8 +66,7 @@ impl Preparing<'_> {
         let mut wanted = table.key.clone();
         let newest_by = newest_by(table).into_iter();
         wanted.extend(newest_by.filter(|column| !table.key.contains(column)));
-        let schema = stored.schema();
-        let kept: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+        let kept = stored.columns();
         if kept == wanted {
             return Ok(());
         }

@@ -12,7 +12,8 @@ pub(crate) fn text(diff: &Diff) -> String {
     // Writing to a string cannot fail.
     let mut text = String::new();
     let name = &diff.after.name;
-    let (before, after) = (&diff.before.version, &diff.after.version);
+    let before = diff.before.version.as_str();
+    let after = after(diff);
     let verdict = if diff.is_empty() {
         "the same tables as"
     } else {
@@ -34,9 +35,19 @@ pub(crate) fn text(diff: &Diff) -> String {
         );
     }
     for table in &diff.tables {
-        one_table(&mut text, table, before, after);
+        one_table(&mut text, table, before, &after);
     }
     text
+}
+
+/// What the other side is called: while a crate is worked on, its version is often still that of
+/// the release which it is compared with.
+fn after(diff: &Diff) -> String {
+    let version = &diff.after.version;
+    match diff.before.version == *version && diff.before.digest != diff.after.digest {
+        true => format!("{version} as built here"),
+        false => version.clone(),
+    }
 }
 
 fn one_table(text: &mut String, table: &TableDiff, before: &str, after: &str) {

@@ -14,7 +14,7 @@ use lake_plugin::prelude::*;
 pub fn ledger() -> Transform {
     let logic = std::env::var("LOGIC").unwrap_or_default();
     let total = match logic.as_str() {
-        "watt hours" => "CAST(1000 * sum(usage_kwh) AS DECIMAL(22, 3))",
+        "watt hours" | "replaced watt hours" => "CAST(1000 * sum(usage_kwh) AS DECIMAL(22, 3))",
         _ => "sum(usage_kwh)",
     };
     let readings = match logic.as_str() {
@@ -34,6 +34,14 @@ pub fn ledger() -> Transform {
     match logic.as_str() {
         "one more" => transform.table(Table::consumption("count")
             .sql("SELECT count(*) AS readings FROM standard.readings")),
+        "replaced" | "replaced watt hours" => transform.table(Table::standard("latest")
+            .sql("SELECT meter_id, start_time FROM readings")
+            .mode(Mode::Replace)),
+        "asks others" => transform.table(Table::standard("others")
+            .sql("SELECT meter_id FROM readings WHERE start_time IN (SELECT max(start_time) FROM readings)")),
+        "nameless partition" => transform.table(Table::standard("nameless")
+            .sql("SELECT meter_id, '' AS place FROM readings")
+            .partition_by(["place"])),
         "today" => transform.table(Table::consumption("today")
             .sql("SELECT meter_id, current_date AS day FROM standard.readings GROUP BY meter_id")
             .key(["meter_id"])
@@ -171,6 +179,60 @@ fn a_reload_without_a_file_that_was_loaded_loses_nothing() {
         ],
     );
     assert_eq!(lake.tree(), before);
+}
+
+#[test]
+fn a_reload_of_files_that_are_empty_or_changed_by_surprise_loses_nothing() {
+    let lake = ledger();
+    lake.put("b.csv", 1, csv([reading(1, 3, 1, 0, "5")]));
+    lake.publish(&[]);
+    let before = lake.tree();
+    lake.put("b.csv", 2, "");
+    lake.run(&["--reload"])
+        .assert(1, &["or are empty", "b.csv", "nothing was published"]);
+    lake.put("b.csv", 3, csv([reading(1, 3, 1, 0, "6")]));
+    lake.run(&["--reload", "--set", "inputs.readings.on_change=fail"])
+        .assert(1, &["have changed since", "b.csv", "on_change to upsert"]);
+    assert_eq!(lake.tree(), before);
+    lake.publish(&["--reload"]);
+    assert_eq!(lake.rows(TOTALS).len(), 3);
+}
+
+#[test]
+fn a_table_that_a_run_replaces_stays_where_the_run_has_no_file_for_it() {
+    let lake = ledger().variable("LOGIC", "replaced");
+    lake.publish(&[]);
+    assert_eq!(lake.rows("SELECT count(*) FROM standard.latest"), ["3"]);
+    let lake = lake.variable("LOGIC", "replaced watt hours");
+    assert_eq!(lake.publish(&[])["kind"], "recompute");
+    assert_eq!(lake.rows("SELECT count(*) FROM standard.latest"), ["3"]);
+    lake.put("b.csv", 1, csv([reading(1, 3, 1, 0, "5")]));
+    lake.publish(&[]);
+    assert_eq!(lake.rows("SELECT count(*) FROM standard.latest"), ["1"]);
+}
+
+#[test]
+fn a_standard_table_does_not_ask_other_rows_of_the_same_run() {
+    let lake = ledger().variable("LOGIC", "asks others");
+    lake.run(&[]).assert(
+        1,
+        &[
+            "standard/others",
+            "a subquery sees only those rows of readings",
+            "consumption table",
+        ],
+    );
+    lake.assert_nothing_published();
+}
+
+#[test]
+fn a_partition_without_a_name_is_refused_with_what_to_write() {
+    let lake = ledger().variable("LOGIC", "nameless partition");
+    lake.run(&[]).assert(
+        1,
+        &["standard/nameless", "has empty texts", "nullif(place, '')"],
+    );
+    lake.assert_nothing_published();
 }
 
 #[test]

@@ -10,7 +10,8 @@
 //! - `diff file=PATH`: lines of a file that are replaced.
 //! - `in=PATH`: lines that a file has, with the same `…`.
 //!
-//! Any other block is a mistake, so that nothing in the tutorial is left to believe.
+//! Any other block is a mistake, so that nothing in the tutorial is left to believe. As a page in a
+//! browser does not show these first lines, the text before a block has to name its file.
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
@@ -58,6 +59,8 @@ struct Block {
     language: String,
     attributes: Vec<(String, String)>,
     lines: Vec<String>,
+    /// The text before it.
+    said: String,
 }
 
 impl Block {
@@ -114,6 +117,14 @@ impl Reader {
     }
 
     fn follow(&mut self, block: &Block) -> Result<(), Fault> {
+        if let Some(file) = block.attribute("file").or(block.attribute("in"))
+            && !block.said.contains(&format!("`{file}`"))
+        {
+            return Err(Fault::Stuck(format!(
+                "line {}: the text before this block does not name `{file}`",
+                block.line
+            )));
+        }
         let place = |name| {
             block
                 .attribute(name)
@@ -353,6 +364,7 @@ fn line_matches(wanted: &str, line: &str) -> bool {
 fn blocks(text: &str) -> Vec<Block> {
     let mut found: Vec<Block> = Vec::new();
     let mut open = false;
+    let mut said = String::new();
     for (number, line) in text.lines().enumerate() {
         match line.strip_prefix("```") {
             Some(_) if open => open = false,
@@ -366,6 +378,7 @@ fn blocks(text: &str) -> Vec<Block> {
                     language,
                     attributes: words.filter_map(pair).collect(),
                     lines: Vec::new(),
+                    said: std::mem::take(&mut said),
                 });
             }
             None if open => {
@@ -373,7 +386,7 @@ fn blocks(text: &str) -> Vec<Block> {
                     block.lines.push(line.to_owned());
                 }
             }
-            None => {}
+            None => said.push_str(line),
         }
     }
     assert!(!open, "the last block has no end");

@@ -11,18 +11,23 @@ const ACCOUNTS: &str = r#"//! Accounts with revisions.
 use lake_plugin::prelude::*;
 
 pub fn accounts() -> Transform {
+    let how = std::env::var("ACCOUNTS").unwrap_or_default();
+    let accounts = Table::standard("accounts")
+        .sql("SELECT id, revision, owner FROM readings")
+        .key(["id"])
+        .newest_by([if how == "by owner" { "owner" } else { "revision" }])
+        .history();
+    let accounts = match how.as_str() {
+        "closes nothing" => accounts,
+        _ => accounts.delete_when("operation = 'close'"),
+    };
     Transform::new()
         .input(Input::csv("readings").header()
             .column("id", text())
             .column("revision", integer())
             .column("operation", text())
             .column("owner", text()))
-        .table(Table::standard("accounts")
-            .sql("SELECT id, revision, owner FROM readings")
-            .key(["id"])
-            .newest_by(["revision"])
-            .delete_when("operation = 'close'")
-            .history())
+        .table(accounts)
         .table(Table::consumption("owners")
             .sql("SELECT owner, count(*) AS accounts FROM standard.accounts GROUP BY owner")
             .key(["owner"])
@@ -122,14 +127,62 @@ fn the_same_files_in_any_split_and_order_give_the_same_tables() {
 }
 
 #[test]
-fn a_file_that_is_loaded_again_brings_no_second_version_of_its_rows() {
+fn loading_all_files_again_brings_no_second_version_of_a_row() {
     let lake = accounts();
     put(&lake, "a.csv", 1, &["x,1,,anna"]);
     lake.publish(&[]);
-    put(&lake, "a.csv", 1, &["x,1,,anna", "y,1,,bert"]);
-    let report = lake.publish(&[]);
+    put(&lake, "a.csv", 2, &["x,1,,anna", "y,1,,bert"]);
+    lake.publish(&[]);
+    let report = lake.publish(&["--reload"]);
     let history = &report["tables"]["standard/accounts_history"];
-    assert_eq!([&history["inserted"], &history["unchanged"]], [1, 1]);
+    assert_eq!([&history["inserted"], &history["deleted"]], [0, 0]);
+}
+
+#[test]
+fn new_content_under_the_time_of_the_old_is_newer_all_the_same() {
+    let lake = accounts();
+    put(&lake, "a.csv", 1, &["y,1,,bert"]);
+    lake.publish(&[]);
+    put(&lake, "a.csv", 1, &["y,1,,bertrand"]);
+    lake.publish(&[]);
+    assert_eq!(lake.rows(LIVE), ["y,1,bertrand"]);
+}
+
+#[test]
+fn a_reload_keeps_versions_that_no_file_has_any_more() {
+    let lake = accounts();
+    put(&lake, "a.csv", 1, &["x,1,,anna"]);
+    lake.publish(&[]);
+    put(&lake, "a.csv", 2, &["x,2,,anna"]);
+    lake.publish(&[]);
+    lake.publish(&["--reload"]);
+    assert_eq!(lake.rows(LIVE), ["x,2,anna"]);
+    assert_eq!(lake.rows(HISTORY), ["x,1,false", "x,2,false"]);
+}
+
+#[test]
+fn deletions_are_never_forgotten_by_a_change_of_the_declaration() {
+    let lake = accounts();
+    put(&lake, "a.csv", 1, &["x,1,close,"]);
+    lake.publish(&[]);
+    put(&lake, "b.csv", 2, &["x,0,,late"]);
+    let lake = lake.variable("ACCOUNTS", "closes nothing");
+    lake.run(&[]).assert(
+        1,
+        &[
+            "standard/accounts: 1 of its keys are deleted",
+            ".delete_when(\"false\")",
+        ],
+    );
+    let lake = lake.variable("ACCOUNTS", "by owner");
+    lake.run(&[]).assert(
+        1,
+        &[
+            "its deletions are remembered by id, revision, received_at, _file, _line",
+            "and are now to be by id, owner,",
+            "lake run --reload",
+        ],
+    );
 }
 
 /// A pipeline of accounts.
