@@ -144,7 +144,11 @@ async fn from_registry(settings: &Settings) -> Result<Transform> {
         logic: Logic::of(declared, &version, &parameters.records()),
         parameters,
         chosen: format!("{} (from {})", choice.reason(), registry.place()),
-        warnings: choice.warnings.iter().map(ToString::to_string).collect(),
+        warnings: choice
+            .warnings
+            .iter()
+            .map(|warning| format!("transform {}: {warning}", wanted.name))
+            .collect(),
         plugin,
         record: TransformRecord {
             name,
