@@ -1,15 +1,18 @@
 //! Comparing two versions of a table, row by row, within the engine's memory limit.
 //!
-//! Rows are joined by key where both versions have the same one; else they are counted: a row
-//! that one version has more often than the other was added or removed.
+//! Rows are joined by key where both versions have the same one, so many keys at a time that the
+//! join fits into memory; else they are counted, which can spill: a row that one version has more
+//! often than the other was added or removed.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::util::display::array_value_to_string;
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
 use datafusion::prelude::SessionContext;
 use serde::Serialize;
@@ -97,9 +100,7 @@ pub(crate) async fn rows(
     new: &Compared,
     samples: usize,
 ) -> Result<Rows> {
-    // A join that sorts both sides can spill, whatever their sizes.
-    let mut config = session.copied_config();
-    config.options_mut().optimizer.prefer_hash_join = false;
+    let config = session.copied_config();
     let session = SessionContext::new_with_config_rt(config, session.runtime_env());
     session.register_table("before_", Arc::clone(&old.provider))?;
     session.register_table("after_", Arc::clone(&new.provider))?;
@@ -109,7 +110,13 @@ pub(crate) async fn rows(
         .into_iter()
         .filter(|column| before.contains(column))
         .collect();
+    let buckets = match new.key.is_empty() {
+        true => 1,
+        false => buckets(&session, shared.len()).await?,
+    };
+    register_bucket(&session, buckets);
     let comparison = Comparison {
+        buckets,
         values: values(&session, old, new, &shared)?,
         session,
         has_key: !new.key.is_empty() && new.key == old.key,
@@ -160,6 +167,47 @@ fn values(
     Ok(values)
 }
 
+/// The share of the memory limit that the rows of one join may need, and what one row and each of
+/// its values are taken to need, in bytes.
+const JOIN_SHARE: usize = 4;
+const ROW_BYTES: usize = 64;
+const VALUE_BYTES: usize = 32;
+
+/// In how many parts tables of so many columns are joined, so that a part fits into memory.
+async fn buckets(session: &SessionContext, columns: usize) -> Result<u64> {
+    let MemoryLimit::Finite(limit) = session.runtime_env().memory_pool.memory_limit() else {
+        return Ok(1);
+    };
+    let sql = "SELECT (SELECT count(*) FROM before_) + (SELECT count(*) FROM after_) AS f";
+    let rows = figure(&session.sql(sql).await?.collect().await?, 0);
+    let bytes = rows.saturating_mul((ROW_BYTES + VALUE_BYTES * columns) as u64);
+    Ok(bytes.div_ceil((limit / JOIN_SHARE).max(1) as u64).max(1))
+}
+
+/// A function of SQL that says to which part a key belongs, from the key as text.
+fn register_bucket(session: &SessionContext, buckets: u64) {
+    let bucket = move |arguments: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        let keys = arrays
+            .iter()
+            .flat_map(|keys| keys.as_string::<i32>().iter());
+        let places = keys.map(|key| {
+            let mut hasher = DefaultHasher::new();
+            key.hash(&mut hasher);
+            i64::try_from(hasher.finish() % buckets).unwrap_or_default()
+        });
+        let places: Int64Array = places.map(Some).collect();
+        Ok(ColumnarValue::Array(Arc::new(places)))
+    };
+    session.register_udf(create_udf(
+        "lake_bucket_",
+        vec![DataType::Utf8],
+        DataType::Int64,
+        Volatility::Immutable,
+        Arc::new(bucket),
+    ));
+}
+
 fn text_of(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
     let arrays = ColumnarValue::values_to_arrays(arguments)?;
     let texts: StringArray = arrays
@@ -181,6 +229,8 @@ struct Comparison {
     /// The SQL of each column's value.
     values: Vec<String>,
     samples: usize,
+    /// In how many parts the keys are joined.
+    buckets: u64,
 }
 
 impl Comparison {
@@ -196,7 +246,23 @@ impl Comparison {
         )
     }
 
-    fn joined(&self) -> String {
+    /// The rows of a version whose keys belong to one part.
+    fn part(&self, table: &str, bucket: u64) -> String {
+        let side = self.side(table);
+        if self.buckets == 1 {
+            return side;
+        }
+        let key = self.key.iter();
+        let key: Vec<String> = key
+            .map(|column| format!("CAST({} AS VARCHAR)", quote(column)))
+            .collect();
+        format!(
+            "(SELECT * FROM {side} WHERE lake_bucket_(concat_ws('|', {})) = {bucket})",
+            key.join(", ")
+        )
+    }
+
+    fn joined(&self, bucket: u64) -> String {
         let on: Vec<String> = self
             .key
             .iter()
@@ -204,8 +270,8 @@ impl Comparison {
             .collect();
         format!(
             "{} o FULL JOIN {} n ON {}",
-            self.side("before_"),
-            self.side("after_"),
+            self.part("before_", bucket),
+            self.part("after_", bucket),
             on.join(" AND ")
         )
     }
@@ -244,15 +310,38 @@ impl Comparison {
         let named: Vec<String> = named
             .map(|(place, sql)| format!("{sql} AS f{place}"))
             .collect();
-        let sql = format!("SELECT {} FROM {}", named.join(", "), self.joined());
-        let batches = self.session.sql(&sql).await?.collect().await?;
-        let figure = |place: usize| figure(&batches, place);
+        let mut figures = vec![0; counts.len()];
+        let mut samples = Vec::new();
+        for bucket in 0..self.buckets {
+            let joined = self.joined(bucket);
+            let sql = format!("SELECT {} FROM {joined}", named.join(", "));
+            let batches = self.session.sql(&sql).await?.collect().await?;
+            let found: Vec<u64> = (0..figures.len())
+                .map(|place| figure(&batches, place))
+                .collect();
+            for (kind, condition, there_are) in [
+                ("added", added, found.get(2)),
+                ("removed", removed, found.get(3)),
+                ("changed", changed.as_str(), found.get(4)),
+            ] {
+                let shown = samples.iter().filter(|s: &&Sample| s.kind == kind).count();
+                let missing = self.samples.saturating_sub(shown);
+                if there_are.is_some_and(|count| *count > 0) && missing > 0 {
+                    samples.extend(self.sample(kind, condition, &joined, missing).await?);
+                }
+            }
+            for (sum, more) in figures.iter_mut().zip(found) {
+                *sum += more;
+            }
+        }
+        let figure = |place: usize| figures.get(place).copied().unwrap_or_default();
         let mut rows = Rows {
             rows_before: figure(0),
             rows_after: figure(1),
             added: figure(2),
             removed: figure(3),
             changed: figure(4),
+            samples,
             ..Rows::default()
         };
         let columns = self.compared().enumerate().map(|(place, name)| ColumnDiff {
@@ -262,19 +351,21 @@ impl Comparison {
         rows.columns = columns.filter(|column| column.changed > 0).collect();
         rows.columns
             .sort_by_key(|column| std::cmp::Reverse(column.changed));
-        for (kind, condition, there_are) in [
-            ("added", added, rows.added),
-            ("removed", removed, rows.removed),
-            ("changed", changed.as_str(), rows.changed),
-        ] {
-            if there_are > 0 && self.samples > 0 {
-                rows.samples.extend(self.sample(kind, condition).await?);
-            }
-        }
+        rows.samples.sort_by_key(|sample| match sample.kind {
+            "added" => 0,
+            "removed" => 1,
+            _ => 2,
+        });
         Ok(rows)
     }
 
-    async fn sample(&self, kind: &'static str, condition: &str) -> Result<Vec<Sample>> {
+    async fn sample(
+        &self,
+        kind: &'static str,
+        condition: &str,
+        joined: &str,
+        most: usize,
+    ) -> Result<Vec<Sample>> {
         let columns: Vec<String> = self
             .columns
             .iter()
@@ -291,11 +382,9 @@ impl Comparison {
             .map(|column| format!("coalesce(n.{0}, o.{0})", quote(column)))
             .collect();
         let sql = format!(
-            "SELECT {} FROM {} WHERE {condition} ORDER BY {} LIMIT {}",
+            "SELECT {} FROM {joined} WHERE {condition} ORDER BY {} LIMIT {most}",
             columns.join(", "),
-            self.joined(),
-            order.join(", "),
-            self.samples
+            order.join(", ")
         );
         let batches = self.session.sql(&sql).await?.collect().await?;
         Ok(self.samples_of(kind, &batches))
@@ -399,4 +488,60 @@ fn figure(batches: &[RecordBatch], place: usize) -> u64 {
 
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::datasource::MemTable;
+    use datafusion::execution::memory_pool::GreedyMemoryPool;
+    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+    use datafusion::prelude::SessionConfig;
+
+    use super::*;
+
+    /// A version of a table with these rows, by an SQL query.
+    async fn version(sql: &str) -> Compared {
+        let session = SessionContext::new();
+        let frame = session.sql(sql).await.unwrap();
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let batches = frame.collect().await.unwrap();
+        Compared {
+            provider: Arc::new(MemTable::try_new(schema, vec![batches]).unwrap()),
+            key: vec!["id".to_owned(), "half".to_owned()],
+            besides: &["_run"],
+        }
+    }
+
+    async fn compare(limit: usize) -> Rows {
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(limit)))
+            .build_arc()
+            .unwrap();
+        let session = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
+        let rows = "SELECT value AS id, value % 2 = 0 AS half, value % 7 AS n, 1 AS _run \
+                    FROM generate_series(1, 4000)";
+        let old = version(rows).await;
+        let new = version(&format!(
+            "SELECT id, half, CASE WHEN id = 3 THEN NULL ELSE n END AS n, 2 AS _run FROM ({rows}) \
+             WHERE id > 2 UNION ALL SELECT 9999, true, 1, 2"
+        ))
+        .await;
+        super::rows(&session, &old, &new, 5).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_differs_is_the_same_whether_keys_are_joined_at_once_or_in_parts() {
+        let at_once = compare(1 << 30).await;
+        let counts = [at_once.added, at_once.removed, at_once.changed];
+        assert_eq!(counts, [1, 2, 1]);
+        assert_eq!([at_once.rows_before, at_once.rows_after], [4000, 3999]);
+        assert_eq!(at_once.columns.len(), 1);
+        assert_eq!(at_once.samples.len(), 4);
+        let mut in_parts = compare(4 << 20).await;
+        let order = |sample: &Sample| (sample.kind, sample.values[0].before.clone());
+        in_parts.samples.sort_by_key(order);
+        let mut at_once = at_once;
+        at_once.samples.sort_by_key(order);
+        assert_eq!(in_parts, at_once);
+    }
 }
