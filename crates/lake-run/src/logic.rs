@@ -75,19 +75,6 @@ impl Logic {
         })
     }
 
-    /// How `table` relates to what the last run recorded, where another build of the same version
-    /// is no difference: rows of standard tables are not computed again for it.
-    pub(crate) fn built_by_version(&self, table: &str, last: Option<&RunRecord>) -> Built {
-        let row = last.and_then(|run| run.tables.iter().find(|row| row.name == table));
-        let same = row
-            .zip(self.tables.get(table))
-            .is_some_and(|(row, now)| without_build(&row.logic) == without_build(now));
-        match same {
-            true => Built::Same,
-            false => self.built(table, last),
-        }
-    }
-
     /// What to record for `table` after a run that computed all of it, or only its new rows.
     pub(crate) fn after(&self, table: &str, last: Option<&RunRecord>, whole: bool) -> String {
         let now = self.tables.get(table).cloned().unwrap_or_default();
@@ -106,15 +93,6 @@ fn meaning(table: &TableDeclaration) -> TableDeclaration {
         checks: Vec::new(),
         ..table.clone()
     }
-}
-
-/// A recorded logic without what tells builds of one version apart.
-fn without_build(logic: &str) -> (&str, &str) {
-    let (release, meaning) = logic.split_once(' ').unwrap_or((logic, ""));
-    let version = release
-        .split_once('+')
-        .map_or(release, |(version, _)| version);
-    (version, meaning)
 }
 
 /// The release in a recorded logic.
@@ -190,23 +168,6 @@ mod tests {
             Logic::of(&without, "1.0.0", &[]),
             logic("SELECT 1", "1.0.0")
         );
-    }
-
-    #[test]
-    fn another_build_of_a_version_is_work_for_what_is_computed_and_no_news_for_what_is_stored() {
-        const PLAYS: &str = "standard/plays";
-        let last = recorded(&logic("SELECT 1", "1.0.0+aaaa"), PLAYS);
-        let rebuilt = logic("SELECT 1", "1.0.0+bbbb");
-        assert!(matches!(
-            rebuilt.built(PLAYS, Some(&last)),
-            Built::Otherwise(_)
-        ));
-        assert_eq!(rebuilt.built_by_version(PLAYS, Some(&last)), Built::Same);
-        let newer = logic("SELECT 1", "1.0.1+bbbb");
-        assert!(matches!(
-            newer.built_by_version(PLAYS, Some(&last)),
-            Built::Otherwise(_)
-        ));
     }
 
     #[test]

@@ -204,11 +204,7 @@ impl Planning<'_> {
             Zone::Standard => self.standard(planned),
             Zone::Consumption => self.consumption(planned).await?,
         };
-        let outdated = match self
-            .transform
-            .logic
-            .built_by_version(name, self.state.last.as_ref())
-        {
+        let outdated = match self.transform.logic.built(name, self.state.last.as_ref()) {
             Built::Otherwise(why)
                 if table.zone == Zone::Standard && self.work.kind != crate::work::Kind::Reload =>
             {
