@@ -544,4 +544,23 @@ mod tests {
         at_once.samples.sort_by_key(order);
         assert_eq!(in_parts, at_once);
     }
+
+    #[tokio::test]
+    async fn rows_without_a_key_are_counted_whatever_their_columns_are_called() {
+        let keyless = |version: Compared| Compared {
+            key: Vec::new(),
+            ..version
+        };
+        let rows = "SELECT 1 AS n, 2 AS o, 3 AS before_ UNION ALL SELECT 1, 2, 3";
+        let old = keyless(version(rows).await);
+        let new =
+            keyless(version("SELECT 1 AS n, 2 AS o, 3 AS before_ UNION ALL SELECT 4, 5, 6").await);
+        let found = super::rows(&SessionContext::new(), &old, &new, 5)
+            .await
+            .unwrap();
+        assert_eq!([found.added, found.removed, found.changed], [1, 1, 0]);
+        let added = found.samples.iter().find(|s| s.kind == "added").unwrap();
+        assert_eq!(added.values[0].before, None);
+        assert_eq!(added.values[0].after.as_deref(), Some("4"));
+    }
 }

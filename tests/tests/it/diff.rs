@@ -94,6 +94,9 @@ fn ci_can_stop_where_rows_change_and_goes_on_where_they_do_not() {
         "{}",
         stopped.stdout
     );
+    // A row that both reject is the same, whichever release says so.
+    team.lake
+        .put("bad.csv", 1, csv([reading(1, 9, 1, 0, "-1")]));
     let same = diff(
         &team,
         &[&gate[..], &["--transform", "meters@1.1.0"]].concat(),
