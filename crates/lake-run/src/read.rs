@@ -17,6 +17,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
+use lake_pipeline::OnEmpty;
 use lake_plugin::{ColumnType, InputDeclaration};
 use lake_reader::{Block, Column, HeaderError, Options, ReadError, Reader};
 use tokio::sync::mpsc;
@@ -36,6 +37,7 @@ pub(crate) struct InputReader {
     checks: Checks,
     schema: SchemaRef,
     files: Vec<PendingFile>,
+    on_empty: OnEmpty,
     run: i64,
     transform_version: String,
     rejections: Mutex<Option<mpsc::Sender<RecordBatch>>>,
@@ -61,12 +63,13 @@ const WAITING_REJECTIONS: usize = 4;
 const WAITING_ROWS: usize = 2;
 
 impl InputReader {
-    /// A reader of `files`, and the stream of what it will reject.
+    /// A reader of `files`, and the stream of what it will reject. `on_empty` is for files in which
+    /// nothing is found although they have some bytes.
     pub(crate) fn new(
         declared: &InputDeclaration,
         checks: Checks,
         schema: SchemaRef,
-        files: Vec<PendingFile>,
+        (files, on_empty): (Vec<PendingFile>, OnEmpty),
         origin: (i64, String),
     ) -> (Arc<Self>, mpsc::Receiver<RecordBatch>) {
         let (sender, receiver) = mpsc::channel(WAITING_REJECTIONS);
@@ -76,6 +79,7 @@ impl InputReader {
             checks,
             schema,
             files,
+            on_empty,
             run: origin.0,
             transform_version: origin.1,
             rejections: Mutex::new(Some(sender)),
@@ -170,11 +174,7 @@ impl InputReader {
             Ok(reader) => reader,
             Err(ReadError::Header(HeaderError::Empty)) => {
                 if effects.is_some() {
-                    let mut yielded = self.lock();
-                    yielded.empty += 1;
-                    yielded.warnings.push(format!(
-                        "{name}: the file is empty; it stays pending until there is something in it"
-                    ));
+                    self.found_empty(file, &hasher)?;
                 }
                 return Ok(true);
             }
@@ -248,6 +248,42 @@ impl InputReader {
             path: name,
         });
         Ok(true)
+    }
+
+    /// Takes note of a file in which nothing is.
+    fn found_empty(&self, file: &PendingFile, hasher: &blake3::Hasher) -> Result<()> {
+        let name = file.name();
+        let mut yielded = self.lock();
+        match self.on_empty {
+            OnEmpty::Wait => {
+                yielded.empty += 1;
+                yielded.warnings.push(format!(
+                    "{name}: the file is empty; it stays pending until there is something in it"
+                ));
+            }
+            OnEmpty::Load => yielded.files.push(FileRecord {
+                input: self.name.clone(),
+                size: file.size as i64,
+                modified: file.modified,
+                hash: hasher.finalize().to_hex().to_string(),
+                run: self.run,
+                rows: 0,
+                accepted: 0,
+                rejected: 0,
+                header: String::new(),
+                path: name,
+            }),
+            OnEmpty::Fail => {
+                return Err(RunError::Input {
+                    place: name,
+                    message:
+                        "there is nothing in the file, and on_empty is fail; mend or remove it; \
+                              nothing was published"
+                            .to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// A block's columns and the system columns.

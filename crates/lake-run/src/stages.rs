@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::record::StageRecord;
 
 /// How long the stages take.
+#[derive(Clone)]
 pub(crate) struct Stages {
     pub(crate) started: DateTime<Utc>,
     begun: Instant,
