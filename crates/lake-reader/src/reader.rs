@@ -1,34 +1,56 @@
-//! Reading a file from start to end on one thread.
+//! A file that is being read, by as many threads as like.
+//!
+//! Finding where records end has to happen in order, and is cheap; making values of them does not,
+//! and is not. So a thread takes the next piece of whole records under a lock, and parses it
+//! without one.
 
-use std::io::{self, Read};
-use std::sync::Arc;
+use std::fmt;
+use std::io;
+use std::sync::{Mutex, PoisonError};
 
-use crate::binding::{Binding, Block};
-use crate::chunks::{Chunks, Options};
-use crate::column::Column;
-use crate::header::{Header, HeaderError, Warning};
+use arrow::datatypes::SchemaRef;
 
-/// The blocks of one file, in order.
+use crate::block::Block;
+use crate::chunk::{Chunk, Options};
+use crate::delimited;
+use crate::layout::{Format, Layout};
+use crate::mismatch::{HeaderError, Warning};
+use crate::source::Source;
+
+/// The blocks of one file.
 ///
-/// It is an iterator of blocks; after an error there are no more.
+/// Any thread may ask for the next block. What they are, taken together, does not depend on how
+/// many threads ask; with more than one, they come in any order.
 #[derive(Debug)]
-pub struct Reader<R> {
-    chunks: Chunks<R>,
-    header: Header,
-    binding: Binding,
-    warnings: Vec<Warning>,
-    counters: Counters,
+pub struct Reader {
+    cut: Mutex<Box<dyn Cut>>,
+    parse: Box<dyn Parse>,
+    schema: SchemaRef,
+    header: String,
 }
 
-/// What a [`Reader`] has seen so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// The records after the header. Each is one row.
-    pub rows: u64,
-    /// Those of them that have at least one fault.
-    pub faulty_rows: u64,
-    /// The bytes of the file, header and line ends included.
-    pub bytes: u64,
+/// The part of reading that goes from the start of a file to its end.
+pub(crate) trait Cut: fmt::Debug + Send {
+    /// The next whole records; none at the end of the file, and after an error.
+    fn next_chunk(&mut self) -> Result<Option<Chunk>, ReadError>;
+}
+
+/// The part of reading that is a pure function.
+pub(crate) trait Parse: fmt::Debug + Send + Sync {
+    /// Makes one row of each record.
+    fn parse(&self, chunk: Chunk) -> Block;
+
+    /// What is odd about the file so far, and does not stop anything.
+    fn warnings(&self) -> Vec<Warning>;
+}
+
+/// What opening a file yields.
+pub(crate) struct Opened {
+    pub(crate) cut: Box<dyn Cut>,
+    pub(crate) parse: Box<dyn Parse>,
+    pub(crate) schema: SchemaRef,
+    /// The text of the header; empty where there is none.
+    pub(crate) header: String,
 }
 
 /// Why a file cannot be read any further.
@@ -37,7 +59,7 @@ pub enum ReadError {
     /// The source failed.
     #[error("reading failed at byte {offset}")]
     Io {
-        /// How many bytes of the file had been read.
+        /// How many bytes of the file's text had been read.
         offset: u64,
         /// What the source said.
         source: io::Error,
@@ -47,66 +69,53 @@ pub enum ReadError {
     Header(#[from] HeaderError),
 }
 
-impl<R: Read> Reader<R> {
-    /// Reads the header and binds the declared columns to it.
+impl Reader {
+    /// Opens a file: reads its header, where it has one, and finds the declared columns in it.
     ///
     /// # Errors
     ///
-    /// Fails if the source does, or as [`Header::read`] and [`Binding::new`] do.
-    pub fn open(
-        source: R,
-        columns: impl Into<Arc<[Column]>>,
-        options: Options,
-    ) -> Result<Self, ReadError> {
-        let mut chunks = Chunks::new(source, options);
-        let header = Header::read(&mut chunks)?;
-        let (binding, warnings) = Binding::new(&header, columns)?;
-        let counters = Counters {
-            bytes: chunks.offset(),
-            ..Counters::default()
+    /// Fails if the source does, or if the file and the declared columns do not go together.
+    pub fn open(source: &dyn Source, layout: &Layout, options: Options) -> Result<Self, ReadError> {
+        let failed = |source| ReadError::Io { offset: 0, source };
+        let opened = match layout.format {
+            Format::Delimited(dialect) => {
+                delimited::open(source.stream().map_err(failed)?, dialect, layout, options)?
+            }
+            Format::NdJson | Format::Json | Format::Parquet => {
+                return Err(failed(io::ErrorKind::Unsupported.into()));
+            }
         };
         Ok(Self {
-            chunks,
-            header,
-            binding,
-            warnings,
-            counters,
+            cut: Mutex::new(opened.cut),
+            parse: opened.parse,
+            schema: opened.schema,
+            header: opened.header,
         })
     }
 
-    /// The header of the file.
-    pub fn header(&self) -> &Header {
+    /// The schema of every [`Block::batch`]: the declared columns in the order
+    /// of their declaration, all nullable.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The header's text as it is in the file, without its line end; empty where the format has
+    /// none. Bytes that are not UTF-8 are escaped as by [`Block::raw`].
+    pub fn header(&self) -> &str {
         &self.header
     }
 
-    /// How the declared columns are found in the file.
-    pub fn binding(&self) -> &Binding {
-        &self.binding
+    /// What is odd about the file, as far as it is read, and does not stop anything.
+    pub fn warnings(&self) -> Vec<Warning> {
+        self.parse.warnings()
     }
 
-    /// What is odd about the header, but does not stop anything.
-    pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
-    }
-
-    /// What has been read so far.
-    pub fn counters(&self) -> Counters {
-        self.counters
-    }
-}
-
-impl<R: Read> Iterator for Reader<R> {
-    type Item = Result<Block, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let chunk = match self.chunks.next()? {
-            Ok(chunk) => chunk,
-            Err(error) => return Some(Err(error)),
+    /// The next block that no thread has taken yet; none when all are taken, and after an error.
+    pub fn next_block(&self) -> Option<Result<Block, ReadError>> {
+        let chunk = {
+            let mut cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
+            cut.next_chunk().transpose()?
         };
-        let block = self.binding.parse(chunk);
-        self.counters.rows += block.batch.num_rows() as u64;
-        self.counters.faulty_rows += block.faulty_rows() as u64;
-        self.counters.bytes = self.chunks.offset();
-        Some(Ok(block))
+        Some(chunk.map(|chunk| self.parse.parse(chunk)))
     }
 }

@@ -7,103 +7,20 @@
 //! not, because a record is only decided on once all bytes that its end can
 //! depend on are there.
 
+use std::fmt;
 use std::io::Read;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-use crate::reader::ReadError;
-use crate::record::{LINE_FEED, Place, QUOTE, Scan, scan};
-
-/// How a file is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// About how many bytes a [`Chunk`] has. Chunks are larger where a single
-    /// record is, up to twice [`max_record_bytes`](Self::max_record_bytes).
-    pub chunk_bytes: usize,
-    /// How many bytes a record may have, up to its line feed.
-    pub max_record_bytes: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            chunk_bytes: 1 << 20,
-            max_record_bytes: 1 << 20,
-        }
-    }
-}
-
-impl Options {
-    /// Positions within a chunk are kept in 32 bits, and so are Arrow's
-    /// offsets into text.
-    const LARGEST: usize = 1 << 28;
-    /// How much is kept of a record that is too long.
-    const KEPT_BYTES: usize = 1 << 16;
-
-    fn within_bounds(self) -> Self {
-        Self {
-            chunk_bytes: self.chunk_bytes.clamp(1, Self::LARGEST),
-            max_record_bytes: self.max_record_bytes.clamp(1, Self::LARGEST),
-        }
-    }
-}
-
-/// Some whole records of a file, in order, as they came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
-    /// The records with their line ends. Of a record that is too long, only
-    /// the first bytes; it is always the last of its chunk.
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) offset: u64,
-    pub(crate) first_line: u64,
-    /// The records that have no readable fields, by position.
-    pub(crate) broken: Vec<Broken>,
-}
-
-impl Chunk {
-    /// The bytes of the records, line ends included.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Where in the file the first byte is, counted from 0.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// The physical line of the file on which the chunk starts, counted from 1.
-    pub fn first_line(&self) -> u64 {
-        self.first_line
-    }
-}
-
-/// A record of which only the extent is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Broken {
-    /// Where the record starts in its chunk.
-    pub(crate) start: usize,
-    /// Where the next one would start.
-    pub(crate) end: usize,
-    pub(crate) damage: Damage,
-}
-
-/// Why a record has no readable fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Damage {
-    /// A quote opens and is not closed in so many bytes.
-    OpenQuote { within: usize },
-    /// A quote opens and is not closed before the end of the file.
-    OpenQuoteAtEnd,
-    /// The record has so many bytes, and may only have fewer.
-    TooLong { bytes: u64, limit: usize },
-}
+use super::record::{LINE_FEED, Place, QUOTE, Scan, scan};
+use crate::chunk::{Broken, Chunk, Damage, Options};
+use crate::reader::{Cut, ReadError};
 
 /// The chunks of a file, in order.
 ///
 /// Memory is bounded by the [`Options`], whatever the file contains. After an
 /// error there are no more chunks.
-#[derive(Debug)]
-pub struct Chunks<R> {
+pub(crate) struct Chunks<R> {
     source: R,
     options: Options,
     /// Bytes that were read and are not part of a chunk yet.
@@ -134,11 +51,18 @@ enum Found {
     Unknown,
 }
 
-impl<R: Read> Iterator for Chunks<R> {
-    type Item = Result<Chunk, ReadError>;
+impl<R: Read + Send> Cut for Chunks<R> {
+    fn next_chunk(&mut self) -> Result<Option<Chunk>, ReadError> {
+        self.cut(Amount::Many)
+    }
+}
 
-    fn next(&mut self) -> Option<Self::Item> {
-        self.cut(Amount::Many).transpose()
+impl<R> fmt::Debug for Chunks<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunks")
+            .field("offset", &self.offset)
+            .field("line", &self.line)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,7 +75,7 @@ enum Amount {
 
 impl<R: Read> Chunks<R> {
     /// Starts at the beginning of a file.
-    pub fn new(source: R, options: Options) -> Self {
+    pub(crate) fn new(source: R, options: Options) -> Self {
         Self {
             source,
             options: options.within_bounds(),
@@ -163,12 +87,6 @@ impl<R: Read> Chunks<R> {
             failed: false,
             quoted_until: 0,
         }
-    }
-
-    /// How many bytes of the file are in the chunks so far, including what was
-    /// skipped between them.
-    pub fn offset(&self) -> u64 {
-        self.offset
     }
 
     /// A chunk that has only the next record, or only the next blank line.

@@ -5,16 +5,9 @@
 
 use memchr::{memchr, memchr_iter, memchr2_iter, memrchr};
 
-use crate::chunks::{Broken, Chunk, Damage};
+use super::record::{DELIMITER, LINE_FEED, Place, QUOTE, Scan, scan, trim_line_end};
+use crate::chunk::{Broken, Chunk, Damage, Span};
 use crate::fault::{Fault, check};
-use crate::record::{DELIMITER, LINE_FEED, Place, QUOTE, Scan, scan, trim_line_end};
-
-/// Where a record is in its chunk, without its line end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-}
 
 /// The records of one chunk. Each is one row.
 #[derive(Debug)]

@@ -1,0 +1,43 @@
+//! Delimited text: CSV, TSV, and their relatives.
+//!
+//! ```text
+//!  bytes ──► Chunks ──► Chunk (whole records) ──► Binding::parse ──► Block
+//!               │                                     ▲
+//!               └─► Header ─► Binding::new ───────────┘   (names to positions, once per file)
+//! ```
+
+use std::io::Read;
+use std::sync::Arc;
+
+use crate::chunk::Options;
+use crate::layout::{Dialect, Layout};
+use crate::reader::{Opened, ReadError};
+
+mod binding;
+mod cells;
+mod chunks;
+pub(crate) mod header;
+mod record;
+mod rows;
+
+use binding::Binding;
+use chunks::Chunks;
+use header::Header;
+
+/// Reads the header and binds the declared columns to it.
+pub(crate) fn open(
+    source: Box<dyn Read + Send>,
+    _dialect: Dialect,
+    layout: &Layout,
+    options: Options,
+) -> Result<Opened, ReadError> {
+    let mut chunks = Chunks::new(source, options);
+    let header = Header::read(&mut chunks)?;
+    let binding = Binding::new(&header, Arc::clone(&layout.columns))?;
+    Ok(Opened {
+        cut: Box::new(chunks),
+        schema: Arc::clone(binding.schema()),
+        header: header.raw().to_owned(),
+        parse: Box::new(binding),
+    })
+}
