@@ -16,6 +16,7 @@ use crate::delimited;
 use crate::layout::{Format, Layout};
 use crate::mismatch::{HeaderError, Warning};
 use crate::source::Source;
+use crate::text::{EncodingError, Text};
 
 /// The blocks of one file.
 ///
@@ -33,6 +34,11 @@ pub struct Reader {
 pub(crate) trait Cut: fmt::Debug + Send {
     /// The next whole records; none at the end of the file, and after an error.
     fn next_chunk(&mut self) -> Result<Option<Chunk>, ReadError>;
+
+    /// What is odd about the file so far, as far as that is known here.
+    fn warnings(&self) -> Vec<Warning> {
+        Vec::new()
+    }
 }
 
 /// The part of reading that is a pure function.
@@ -64,6 +70,35 @@ pub enum ReadError {
         /// What the source said.
         source: io::Error,
     },
+    /// Compressed data stops before its end. What could be read before was delivered.
+    #[error(
+        "the compressed file stops at byte {stored}, before its end; its text stops at byte {text}; \
+         get the whole file, or declare on_truncated: reject to go without the rest"
+    )]
+    Truncated {
+        /// How many bytes the file has, as it is stored.
+        stored: u64,
+        /// How many bytes of text they are.
+        text: u64,
+    },
+    /// Compressed data is not what was compressed.
+    #[error(
+        "the {compression} data of the file is damaged at byte {stored}: {reason}; \
+         its text was read up to byte {text}"
+    )]
+    Damaged {
+        /// What the file is compressed with.
+        compression: &'static str,
+        /// Where in the file this was noticed, counted from 0 in bytes as it is stored.
+        stored: u64,
+        /// How many bytes of text had been read.
+        text: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file is not in the declared encoding.
+    #[error(transparent)]
+    Encoding(#[from] EncodingError),
     /// The header and the declared columns do not go together.
     #[error(transparent)]
     Header(#[from] HeaderError),
@@ -79,7 +114,7 @@ impl Reader {
         let failed = |source| ReadError::Io { offset: 0, source };
         let opened = match layout.format {
             Format::Delimited(dialect) => {
-                delimited::open(source.stream().map_err(failed)?, dialect, layout, options)?
+                delimited::open(Text::open(source, layout.encoding)?, dialect, layout, options)?
             }
             Format::NdJson | Format::Json | Format::Parquet => {
                 return Err(failed(io::ErrorKind::Unsupported.into()));
@@ -107,7 +142,10 @@ impl Reader {
 
     /// What is odd about the file, as far as it is read, and does not stop anything.
     pub fn warnings(&self) -> Vec<Warning> {
-        self.parse.warnings()
+        let mut warnings = self.parse.warnings();
+        let cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.extend(cut.warnings());
+        warnings
     }
 
     /// The next block that no thread has taken yet; none when all are taken, and after an error.
