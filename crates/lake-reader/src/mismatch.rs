@@ -20,6 +20,13 @@ pub enum Warning {
         /// How many bytes of text they are.
         text: u64,
     },
+    /// Records of a JSON file have a field that is not declared. It is not read.
+    UndeclaredField {
+        /// Where it is, as in `payload.items[].price`.
+        path: String,
+        /// How many records have it.
+        records: u64,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -36,6 +43,13 @@ impl fmt::Display for Warning {
                 "the compressed file stops at byte {stored}, before its end; \
                  its {text} bytes of text were read"
             ),
+            Self::UndeclaredField { path, records } => {
+                let records = match records {
+                    1 => "1 record has".to_owned(),
+                    _ => format!("{records} records have"),
+                };
+                write!(f, "{records} the field '{path}', which is not declared and is not read")
+            }
         }
     }
 }
