@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::chunk::Options;
 use crate::layout::{Dialect, Layout};
-use crate::reader::{Opened, ReadError};
+use crate::reader::{Opened, ReadError, in_order};
 
 mod binding;
 mod cells;
@@ -35,9 +35,8 @@ pub(crate) fn open(
     let header = Header::read(&mut chunks)?;
     let binding = Binding::new(&header, Arc::clone(&layout.columns))?;
     Ok(Opened {
-        cut: Box::new(chunks),
         schema: Arc::clone(binding.schema()),
         header: header.raw().to_owned(),
-        parse: Box::new(binding),
+        pieces: in_order(chunks, binding),
     })
 }

@@ -77,6 +77,7 @@ mod chunk;
 mod column;
 mod delimited;
 mod fault;
+mod json;
 mod layout;
 mod mismatch;
 mod reader;

@@ -12,6 +12,13 @@ pub enum Warning {
         /// Its position in the file, counted from 0.
         position: usize,
     },
+    /// Records of a JSON file have a field that is not declared. It is not read.
+    UndeclaredField {
+        /// Where it is, as in `payload.items[].price`.
+        path: String,
+        /// How many records have it.
+        records: u64,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -22,6 +29,13 @@ impl fmt::Display for Warning {
             }
             Self::UndeclaredColumn { name, .. } => {
                 write!(f, "column '{name}' is not declared and is not read")
+            }
+            Self::UndeclaredField { path, records } => {
+                let records = match records {
+                    1 => "1 record has".to_owned(),
+                    _ => format!("{records} records have"),
+                };
+                write!(f, "{records} the field '{path}', which is not declared and is not read")
             }
         }
     }
