@@ -155,7 +155,7 @@ struct Header<'a> {
 
 impl Header<'_> {
     fn byte(&mut self) -> Result<u8, Stop> {
-        let byte = self.raw.byte()?.ok_or_else(|| truncated(raw))?;
+        let byte = self.raw.byte()?.ok_or_else(|| truncated(self.raw))?;
         self.checksum.update(&[byte]);
         Ok(byte)
     }
