@@ -120,7 +120,14 @@ impl Preparing<'_> {
 
     /// The rows of a table that come from files which have other content now, where the input says
     /// that this takes their place.
-    fn withdrawn(&self, shaped: &Shaped, input: Option<&String>) -> Result<Option<Withdrawn>> {
+    ///
+    /// # Errors
+    /// [`RunError::Sql`] where the table's rows do not say which file they come from.
+    pub(crate) fn withdrawn(
+        &self,
+        shaped: &Shaped,
+        input: Option<&String>,
+    ) -> Result<Option<Withdrawn>> {
         let Some(files) = input.and_then(|input| self.replaced.get(input)) else {
             return Ok(None);
         };
