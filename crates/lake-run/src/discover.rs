@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 
-use lake_pipeline::{InputSource, OnChange, OnLate, PathValues, Pipeline};
+use lake_pipeline::{OnChange, OnLate, PathValues, Pipeline};
 use serde::Serialize;
 
 use crate::error::{Result, RunError};
@@ -159,18 +159,27 @@ pub(crate) async fn discover(
             loaded: known,
             now,
         };
-        let mut files = match wanted {
-            Files::Pending => choosing.pending(files, &mut found.warnings)?,
+        let files = match wanted {
             Files::All => choosing.all(files, &mut found.warnings)?,
-        };
-        if wanted == Files::Pending {
-            files.retain(|file| besides.is_empty() || !besides.contains(&file.name()));
-            let left = choosing.first(&mut files);
-            if left.files > 0 {
-                found.left.insert(input.clone(), left);
+            Files::Pending => {
+                let mut files = choosing.pending(files, &mut found.warnings)?;
+                files.retain(|file| besides.is_empty() || !besides.contains(&file.name()));
+                let left = choosing.first(&mut files);
+                if left.files > 0 {
+                    found.left.insert(input.clone(), left);
+                }
+                files
             }
+        };
+        let names = files.iter().map(PendingFile::name);
+        let again: Vec<String> = names.filter(|name| known.contains_key(name)).collect();
+        if !again.is_empty() {
+            found.again.insert(input.clone());
         }
-        found.note_again(input, source, &files, |name| known.contains_key(name));
+        // Where all files are loaded, nothing else stays anyway.
+        if source.on_change == OnChange::Replace && wanted == Files::Pending && !again.is_empty() {
+            found.replaced.insert(input.clone(), again);
+        }
         found.pending.insert(input.clone(), files);
     }
     found.warn_or_stop(late, wanted)?;
@@ -178,25 +187,6 @@ pub(crate) async fn discover(
 }
 
 impl Discovered {
-    /// Notes which of the files that are chosen were loaded before.
-    fn note_again(
-        &mut self,
-        input: &str,
-        source: &InputSource,
-        files: &[PendingFile],
-        is_known: impl Fn(&str) -> bool,
-    ) {
-        let names = files.iter().map(PendingFile::name);
-        let again: Vec<String> = names.filter(|name| is_known(name)).collect();
-        if again.is_empty() {
-            return;
-        }
-        self.again.insert(input.to_owned());
-        if source.on_change == OnChange::Replace {
-            self.replaced.insert(input.to_owned(), again);
-        }
-    }
-
     /// A reload is asked for by somebody who is there, so that a late file does not stop it.
     fn warn_or_stop(&mut self, late: Vec<(OnLate, &String, String)>, wanted: Files) -> Result<()> {
         let stops = |on_late: OnLate| on_late == OnLate::Fail && wanted == Files::Pending;

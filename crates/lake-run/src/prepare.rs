@@ -111,7 +111,7 @@ impl Preparing<'_> {
                 shaped.spec.check(&snapshot)?;
             }
             self.check_tombstones(declared).await?;
-            self.withdrawn(&shaped, shape::driving_input(&shaped.plan).as_ref())?;
+            self.withdrawn(declared, &shaped)?;
             self.register(
                 &shaped.spec.name,
                 Arc::new(EmptyTable::new(Arc::clone(&shaped.spec.schema))),

@@ -13,11 +13,6 @@ const BESIDES: [&str; 2] = ["_run", "_loaded_at"];
 /// The column that says which file a row comes from.
 const FILE: &str = CARRIED[1];
 
-/// Whether a row can have replaced another one, which is not there any more.
-fn table_is_keyed(declared: &Declared) -> bool {
-    declared.table.mode == Mode::Merge && !declared.is_history
-}
-
 /// What decides between two rows of a key: what the transform says, and where that leaves them
 /// equal, the later file, then the later line.
 pub(crate) fn newest_by(table: &TableDeclaration) -> Vec<String> {
@@ -96,11 +91,11 @@ impl Preparing<'_> {
             let arrives = driven_by
                 .as_ref()
                 .is_some_and(|input| self.arriving.contains(input));
-            let withdrawn = self.withdrawn(&shaped, driven_by.as_ref())?;
-            let taken_back = withdrawn.is_some();
+            let withdrawn = self.withdrawn(declared, &shaped)?;
+            let replaces = withdrawn.is_some() && declared.table.mode == Mode::Merge;
             let standard = self.one_standard(declared, shaped, base, arrives, withdrawn);
             let (merged, how) = standard.await?;
-            let taken_back = match table_is_keyed(declared) && taken_back {
+            let taken_back = match replaces {
                 true => (merged.vanished, merged.forgotten),
                 false => (0, 0),
             };
@@ -119,16 +114,22 @@ impl Preparing<'_> {
     }
 
     /// The rows of a table that come from files which have other content now, where the input says
-    /// that this takes their place.
+    /// that this takes their place. A history keeps every version, and a table that is replaced as a
+    /// whole keeps nothing.
     ///
     /// # Errors
     /// [`RunError::Sql`] where the table's rows do not say which file they come from.
     pub(crate) fn withdrawn(
         &self,
+        declared: &Declared,
         shaped: &Shaped,
-        input: Option<&String>,
     ) -> Result<Option<Withdrawn>> {
-        let Some(files) = input.and_then(|input| self.replaced.get(input)) else {
+        let table = &declared.table;
+        if table.zone != Zone::Standard || declared.is_history || table.mode == Mode::Replace {
+            return Ok(None);
+        }
+        let input = shape::driving_input(&shaped.plan);
+        let Some(files) = input.and_then(|input| self.replaced.get(&input)) else {
             return Ok(None);
         };
         if !shape::passes_on(&shaped.plan, FILE) {
@@ -174,13 +175,12 @@ impl Preparing<'_> {
                         (merged.await?, "full")
                     }
                     false => match withdrawn {
-                        // Every version that was received stays one.
-                        Some(rows) if !declared.is_history => {
-                            let merged = attempt.merge_replacing(spec, base, plan, versions, rows);
+                        None => {
+                            let merged = attempt.merge_newest(spec, base, plan, versions);
                             (merged.await?, "merge")
                         }
-                        _ => {
-                            let merged = attempt.merge_newest(spec, base, plan, versions);
+                        Some(rows) => {
+                            let merged = attempt.merge_replacing(spec, base, plan, versions, rows);
                             (merged.await?, "merge")
                         }
                     },
