@@ -145,12 +145,8 @@ impl Reader {
             Format::Delimited(dialect) => {
                 delimited::open(source.stream().map_err(failed)?, dialect, layout, options)?
             }
-            Format::NdJson => {
-                json::open_lines(source.stream().map_err(failed)?, layout, options)?
-            }
-            Format::Json => {
-                json::open_elements(source.stream().map_err(failed)?, layout, options)?
-            }
+            Format::NdJson => json::open_lines(source.stream().map_err(failed)?, layout, options)?,
+            Format::Json => json::open_elements(source.stream().map_err(failed)?, layout, options)?,
             Format::Parquet => {
                 return Err(failed(io::ErrorKind::Unsupported.into()));
             }

@@ -6,6 +6,10 @@
 )]
 
 mod header;
+mod json;
+mod json_conformance;
+mod json_messy;
+mod json_properties;
 mod messy;
 mod model;
 mod properties;
