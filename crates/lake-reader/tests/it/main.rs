@@ -5,11 +5,13 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+mod compressed;
 mod header;
 mod messy;
 mod model;
 mod properties;
 mod reader;
 mod roundtrip;
+mod stored;
 mod support;
 mod values;
