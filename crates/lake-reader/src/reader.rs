@@ -18,6 +18,7 @@ use crate::json;
 use crate::layout::{Format, Layout};
 use crate::mismatch::{HeaderError, Warning};
 use crate::source::Source;
+use crate::text::{EncodingError, Text};
 
 /// The blocks of one file.
 ///
@@ -114,6 +115,35 @@ pub enum ReadError {
         /// What the source said.
         source: io::Error,
     },
+    /// Compressed data stops before its end. What could be read before was delivered.
+    #[error(
+        "the compressed file stops at byte {stored}, before its end; its text stops at byte {text}; \
+         get the whole file, or declare on_truncated: reject to go without the rest"
+    )]
+    Truncated {
+        /// How many bytes the file has, as it is stored.
+        stored: u64,
+        /// How many bytes of text they are.
+        text: u64,
+    },
+    /// Compressed data is not what was compressed.
+    #[error(
+        "the {compression} data of the file is damaged at byte {stored}: {reason}; \
+         its text was read up to byte {text}"
+    )]
+    Damaged {
+        /// What the file is compressed with.
+        compression: &'static str,
+        /// Where in the file this was noticed, counted from 0 in bytes as it is stored.
+        stored: u64,
+        /// How many bytes of text had been read.
+        text: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file is not in the declared encoding.
+    #[error(transparent)]
+    Encoding(#[from] EncodingError),
     /// The header and the declared columns do not go together.
     #[error(transparent)]
     Header(#[from] HeaderError),
@@ -141,12 +171,11 @@ impl Reader {
     /// Fails if the source does, or if the file and the declared columns do not go together.
     pub fn open(source: &dyn Source, layout: &Layout, options: Options) -> Result<Self, ReadError> {
         let failed = |source| ReadError::Io { offset: 0, source };
+        let text = || Text::open(source, layout.encoding);
         let opened = match layout.format {
-            Format::Delimited(dialect) => {
-                delimited::open(source.stream().map_err(failed)?, dialect, layout, options)?
-            }
-            Format::NdJson => json::open_lines(source.stream().map_err(failed)?, layout, options)?,
-            Format::Json => json::open_elements(source.stream().map_err(failed)?, layout, options)?,
+            Format::Delimited(dialect) => delimited::open(text()?, dialect, layout, options)?,
+            Format::NdJson => json::open_lines(text()?, layout, options)?,
+            Format::Json => json::open_elements(text()?, layout, options)?,
             Format::Parquet => {
                 return Err(failed(io::ErrorKind::Unsupported.into()));
             }

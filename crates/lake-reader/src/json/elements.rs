@@ -136,8 +136,12 @@ impl Elements {
             piece.broken = broken;
             return Ok(Some(piece));
         }
-        if let Place::Array { opens, .. } = self.place {
-            self.not_closed("array", opens)?;
+        match (self.place, self.window.text().cut_error()) {
+            (Place::Array { opens, .. }, _) => self.not_closed("array", opens)?,
+            (Place::Top, Some(error)) if self.options.on_truncated == OnTruncated::Fail => {
+                return Err(error);
+            }
+            (Place::Top, _) => {}
         }
         Ok(None)
     }
@@ -145,10 +149,14 @@ impl Elements {
     /// The file ends inside of something that opens at a byte of the text.
     fn not_closed(&mut self, what: &'static str, opens: u64) -> Result<(), ReadError> {
         let end = self.window.offset() + self.window.bytes().len() as u64;
+        let text = self.window.text();
         match self.options.on_truncated {
-            OnTruncated::Fail => Err(ReadError::NotClosed { what, opens, end }),
+            OnTruncated::Fail => Err(text
+                .cut_error()
+                .unwrap_or(ReadError::NotClosed { what, opens, end })),
             OnTruncated::Reject => {
-                let warning = Warning::NotClosed { what, opens, end };
+                let warning = text.cut_warning();
+                let warning = warning.unwrap_or(Warning::NotClosed { what, opens, end });
                 self.cut_off.get_or_insert(warning);
                 Ok(())
             }
@@ -338,6 +346,8 @@ impl Cut<Piece> for Elements {
     }
 
     fn warnings(&self) -> Vec<Warning> {
-        self.cut_off.iter().cloned().collect()
+        let cut_off = self.cut_off.clone();
+        let cut_off = cut_off.or_else(|| self.window.text().cut_warning());
+        cut_off.into_iter().collect()
     }
 }

@@ -326,7 +326,7 @@ fn a_file_that_is_cut_off_can_be_read_as_far_as_it_goes() {
             "[{\"a\":1},\n{\"a\":",
             &[
                 "good 1|∅",
-                "{\"a\": — json: the file ends in the middle of this record",
+                "{\"a\": — truncated: the file ends in the middle of this record",
             ][..],
         ),
         ("[{\"a\":1},", &["good 1|∅"]),

@@ -5,6 +5,7 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+mod compressed;
 mod header;
 mod json;
 mod json_conformance;
@@ -15,5 +16,6 @@ mod model;
 mod properties;
 mod reader;
 mod roundtrip;
+mod stored;
 mod support;
 mod values;
