@@ -151,9 +151,11 @@ impl Elements {
         let end = self.window.offset() + self.window.bytes().len() as u64;
         let text = self.window.text();
         match self.options.on_truncated {
-            OnTruncated::Fail => Err(text
-                .cut_error()
-                .unwrap_or(ReadError::NotClosed { what, opens, end })),
+            OnTruncated::Fail => {
+                Err(text
+                    .cut_error()
+                    .unwrap_or(ReadError::NotClosed { what, opens, end }))
+            }
             OnTruncated::Reject => {
                 let warning = text.cut_warning();
                 let warning = warning.unwrap_or(Warning::NotClosed { what, opens, end });

@@ -1,7 +1,10 @@
 //! JSON files that are not as they should be, and how reading goes on.
 
-use lake_reader::{Column, ColumnType, Format, Layout, OnTruncated, Options, ReadError, Reader};
+use lake_reader::{
+    Column, ColumnType, Encoding, Format, Layout, OnTruncated, Options, ReadError, Reader, Warning,
+};
 
+use crate::stored::{gzip, outcome};
 use crate::support::{Row, cells, lines, read_as, rows_of};
 
 const NO_FAULTS: &[String] = &[];
@@ -341,5 +344,95 @@ fn a_file_that_is_cut_off_can_be_read_as_far_as_it_goes() {
         let warnings: Vec<String> = reader.warnings().iter().map(ToString::to_string).collect();
         assert_eq!(warnings.len(), 1, "{file}");
         assert!(warnings[0].contains("seems to be cut off"), "{warnings:?}");
+    }
+}
+
+const COMPRESSED: [(Format, &str); 2] = [
+    (
+        Format::NdJson,
+        "{\"a\":1}\n\n{\"b\":[\"x\",{}]}\n{\"a\":3}\n{\"b\":4}\n",
+    ),
+    (
+        Format::Json,
+        "[{\"a\":1},\n {\"b\":[\"x\",{}]}]{\"a\":3}\n[{\"b\":4}]\n",
+    ),
+];
+
+#[test]
+fn a_compressed_file_cut_anywhere_keeps_the_records_before_and_fails() {
+    for (format, text) in COMPRESSED {
+        let whole = rows(format, text);
+        assert_eq!(whole.len(), 4);
+        let file = gzip(text);
+        for cut in 2..file.len() {
+            let result = outcome(&file[..cut], &layout(format), Options::default());
+            let Some(ReadError::Truncated { stored, text }) = result.error else {
+                panic!("{result:?}");
+            };
+            assert_eq!(stored, cut as u64);
+            let line_feed = usize::from(format == Format::NdJson);
+            let is_there =
+                |row: &&Row| row.offset as usize + row.raw.len() + line_feed <= text as usize;
+            let expected = whole.iter().take_while(is_there).count();
+            assert_eq!(result.rows, whole[..expected]);
+        }
+    }
+}
+
+#[test]
+fn with_reject_only_the_record_at_the_cut_of_a_compressed_file_is_lost() {
+    let options = Options {
+        on_truncated: OnTruncated::Reject,
+        ..Options::default()
+    };
+    for (format, whole) in COMPRESSED {
+        let file = gzip(whole);
+        for cut in 2..file.len() {
+            let failed = outcome(&file[..cut], &layout(format), Options::default());
+            let Some(ReadError::Truncated { stored, text }) = failed.error else {
+                panic!("{failed:?}");
+            };
+            let kept = outcome(&file[..cut], &layout(format), options);
+            assert!(kept.error.is_none());
+            assert_eq!(kept.warnings, [Warning::Truncated { stored, text }]);
+            let good = failed.rows.len();
+            assert_eq!(kept.rows[..good], failed.rows);
+            let end = failed
+                .rows
+                .last()
+                .map_or(0, |row| row.offset as usize + row.raw.len());
+            let rest = whole[end..text as usize].trim_matches([',', '\n', ' ', '[', ']']);
+            match &kept.rows[good..] {
+                [] => assert_eq!(rest, ""),
+                [row] => {
+                    assert!(row.raw.starts_with(rest), "{row:?} {rest}");
+                    assert_eq!(
+                        row.faults,
+                        ["truncated: the file ends in the middle of this record"]
+                    );
+                }
+                more => panic!("{more:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn other_encodings_are_the_same_text() {
+    for (format, text) in [
+        (Format::NdJson, "{\"a\":1,\"b\":\"é\"}\n{\"a\":2}\n"),
+        (Format::Json, "[{\"a\":1,\"b\":\"é\"},\n{\"a\":2}]\n"),
+    ] {
+        let expected = rows(format, text);
+        let mut file = vec![0xFF, 0xFE];
+        file.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
+        let layout = Layout {
+            encoding: Encoding::Utf16,
+            ..layout(format)
+        };
+        let read = outcome(file, &layout, Options::default());
+        assert_eq!(cells(&read.rows), cells(&expected));
+        assert_eq!(cells(&read.rows), ["1|\"é\"", "2|∅"]);
+        assert_eq!(read.message(), "");
     }
 }
