@@ -3,7 +3,7 @@
 //! ```text
 //!  bytes ──► Chunks ──► Chunk (whole records) ──► Binding::parse ──► Block
 //!               │                                     ▲
-//!               └─► Header ─► Binding::new ───────────┘   (names to positions, once per file)
+//!               └─► Header ─► Binding::by_name ───────┘   (names to positions, once per file)
 //! ```
 
 use std::io::Read;
@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use crate::chunk::Options;
 use crate::layout::{Dialect, Layout};
+use crate::mismatch::HeaderError;
 use crate::reader::{Opened, ReadError};
 
 mod binding;
 mod cells;
 mod chunks;
 pub(crate) mod header;
+mod marks;
 mod record;
 mod rows;
 
@@ -24,20 +26,28 @@ use binding::Binding;
 use chunks::Chunks;
 use header::Header;
 
-/// Reads the header and binds the declared columns to it.
+/// Reads the header, where there is one, and binds the declared columns to the fields of a record.
 pub(crate) fn open(
     source: Box<dyn Read + Send>,
-    _dialect: Dialect,
+    dialect: Dialect,
     layout: &Layout,
     options: Options,
 ) -> Result<Opened, ReadError> {
-    let mut chunks = Chunks::new(source, options);
-    let header = Header::read(&mut chunks)?;
-    let binding = Binding::new(&header, Arc::clone(&layout.columns))?;
+    if let Some(problem) = dialect.problem() {
+        return Err(HeaderError::Dialect { problem }.into());
+    }
+    let mut chunks = Chunks::new(source, dialect, options);
+    let (binding, header) = if dialect.header {
+        let header = Header::read(&mut chunks, dialect)?;
+        let binding = Binding::by_name(&header, dialect, layout)?;
+        (binding, header.raw().to_owned())
+    } else {
+        (Binding::by_position(dialect, layout)?, String::new())
+    };
     Ok(Opened {
         cut: Box::new(chunks),
         schema: Arc::clone(binding.schema()),
-        header: header.raw().to_owned(),
+        header,
         parse: Box::new(binding),
     })
 }

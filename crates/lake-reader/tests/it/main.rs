@@ -5,11 +5,13 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+mod dialects;
 mod header;
 mod messy;
 mod model;
 mod properties;
 mod reader;
 mod roundtrip;
+mod rules;
 mod support;
 mod values;
