@@ -13,5 +13,6 @@ mod properties;
 mod reader;
 mod roundtrip;
 mod rules;
+mod spectrum;
 mod support;
 mod values;
