@@ -17,7 +17,7 @@ use crate::layout::Layout;
 use crate::reader::{Opened, ReadError, in_order};
 
 mod cells;
-mod compact;
+pub(crate) mod compact;
 mod elements;
 mod endless;
 mod found;

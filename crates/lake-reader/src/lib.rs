@@ -80,6 +80,7 @@ mod fault;
 mod json;
 mod layout;
 mod mismatch;
+mod parquet;
 mod reader;
 mod rules;
 mod source;
@@ -94,5 +95,5 @@ pub use layout::{Dialect, Encoding, ExtraColumns, Format, Layout, MissingColumns
 pub use mismatch::{HeaderError, MissingColumn, Warning};
 pub use reader::{ReadError, Reader};
 pub use rules::{Ambiguous, Nonexistent, Rules, Whitespace, Zone};
-pub use source::{LocalFile, Source};
+pub use source::{LocalFile, Ranges, Source};
 pub use text::EncodingError;

@@ -9,6 +9,8 @@ mod compressed;
 mod header;
 mod messy;
 mod model;
+mod parquet;
+mod parquet_damage;
 mod properties;
 mod reader;
 mod roundtrip;
