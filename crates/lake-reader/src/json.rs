@@ -17,7 +17,7 @@ use crate::reader::{Opened, ReadError, in_order};
 use crate::text::Text;
 
 mod cells;
-mod compact;
+pub(crate) mod compact;
 mod elements;
 mod endless;
 mod found;
