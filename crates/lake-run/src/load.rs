@@ -16,7 +16,7 @@ use crate::functions::{self, StopOnDrop};
 use crate::memory;
 use crate::partition;
 use crate::prepare::{Arriving, Change, Declared, Planned, Preparing};
-use crate::read::InputReader;
+use crate::read::{InputReader, InputTable};
 use crate::record::{
     FILES, FileRecord, InputRecord, Outcome, Report, RunRecord, TableRecord, files_spec,
     rejection_spec, to_batch,
@@ -215,14 +215,14 @@ impl<'a> Load<'a> {
             let checks = Checks::new(&self.attempt.session, input, &schema, parameters)?;
             let files = found.pending.get(&input.name).cloned().unwrap_or_default();
             let origin = (self.columns.run, self.transform.record.version.clone());
-            Ok(InputReader::new(input, checks, schema, files, origin))
+            InputReader::new(input, checks, schema, files, origin)
         });
         readers.collect()
     }
 
     fn register(&self, readers: &[Arc<InputReader>]) -> Result<()> {
         for reader in readers {
-            let table = Arc::new(reader.table(self.settings.threads)?);
+            let table = Arc::new(InputTable::new(Arc::clone(reader), self.settings.threads));
             let registered = self.attempt.session.register_table(reader.name(), table);
             registered.map_err(|e| RunError::sql(reader.name(), &e))?;
         }
