@@ -6,12 +6,12 @@
 //!               └─► Header ─► Binding::new ───────────┘   (names to positions, once per file)
 //! ```
 
-use std::io::Read;
 use std::sync::Arc;
 
 use crate::chunk::Options;
 use crate::layout::{Dialect, Layout};
-use crate::reader::{Opened, ReadError};
+use crate::reader::{Opened, ReadError, in_order};
+use crate::text::Text;
 
 mod binding;
 mod cells;
@@ -26,18 +26,17 @@ use header::Header;
 
 /// Reads the header and binds the declared columns to it.
 pub(crate) fn open(
-    source: Box<dyn Read + Send>,
+    text: Text,
     _dialect: Dialect,
     layout: &Layout,
     options: Options,
 ) -> Result<Opened, ReadError> {
-    let mut chunks = Chunks::new(source, options);
+    let mut chunks = Chunks::new(text, options);
     let header = Header::read(&mut chunks)?;
     let binding = Binding::new(&header, Arc::clone(&layout.columns))?;
     Ok(Opened {
-        cut: Box::new(chunks),
         schema: Arc::clone(binding.schema()),
         header: header.raw().to_owned(),
-        parse: Box::new(binding),
+        pieces: in_order(chunks, binding),
     })
 }

@@ -4,6 +4,7 @@
 //! What they have prepared is compared, table by table, and then deleted: nothing is published.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use lake_delta::{Attempt, Prepared};
@@ -154,7 +155,7 @@ impl Side {
         let work = Work::find(settings, state, &transform, files).await?;
         let warnings = work.found.warnings.clone();
         let load = Load::new(settings, state, &transform, work)?;
-        let mut stages = Stages::new(settings.clock);
+        let mut stages = Stages::new(settings.clock, Arc::clone(&settings.progress));
         let preparing = load.preparing();
         let tables = preparing.tables.iter().map(|declared| {
             let table = &declared.table;

@@ -39,6 +39,7 @@ mod parameters;
 mod partition;
 mod plan;
 mod prepare;
+mod progress;
 mod query;
 mod read;
 mod record;
@@ -64,6 +65,7 @@ pub use lake_delta::Root;
 pub use lake_plugin::Declaration;
 pub use parameters::ParameterRecord;
 pub use plan::{Plan, PlannedInput, PlannedTable, Unfinished, plan};
+pub use progress::Progress;
 pub use query::{Answer, query};
 pub use record::{
     FunctionRecord, InputRecord, MetricRecord, Outcome, ReasonCount, Report, RunRecord,

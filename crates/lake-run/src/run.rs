@@ -20,6 +20,7 @@ use crate::load::Load;
 use crate::memory;
 use crate::partition;
 use crate::prepare::Planned;
+use crate::progress::Progress;
 use crate::record::{Outcome, Report};
 use crate::stages::Stages;
 use crate::state::State;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub host: String,
     /// How many threads a run keeps busy.
     pub threads: usize,
+    /// Where a run says how far it is.
+    pub progress: Arc<Progress>,
 }
 
 impl std::fmt::Debug for Settings {
@@ -117,7 +120,7 @@ pub async fn reload(settings: &Settings) -> Result<Report> {
 }
 
 async fn perform(settings: &Settings, files: Files) -> Result<Report> {
-    let mut stages = Stages::new(settings.clock);
+    let mut stages = Stages::new(settings.clock, Arc::clone(&settings.progress));
     let state = State::open(&settings.root, &settings.pipeline.name).await?;
     let transform = transform::load(settings).await?;
     check_inputs(settings, transform.plugin.declaration())?;

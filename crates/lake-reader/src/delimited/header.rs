@@ -1,7 +1,5 @@
 //! The first record of a file: the names of its columns.
 
-use std::io::Read;
-
 use super::chunks::Chunks;
 use super::record::{LINE_FEED, Place, content, scan, trim_line_end};
 use crate::chunk::{Chunk, Damage};
@@ -25,7 +23,7 @@ impl Header {
     ///
     /// Fails if the source does, if there is no record at all, or if the first
     /// one is broken.
-    pub(crate) fn read<R: Read>(chunks: &mut Chunks<R>) -> Result<Self, ReadError> {
+    pub(crate) fn read(chunks: &mut Chunks) -> Result<Self, ReadError> {
         while let Some(chunk) = chunks.next_record()? {
             if let Some(header) = Self::of(&chunk)? {
                 return Ok(header);
@@ -46,6 +44,7 @@ impl Header {
                     Damage::OpenQuote { .. } | Damage::OpenQuoteAtEnd => {
                         "a quote opens and is not closed"
                     }
+                    Damage::Truncated => "the compressed file stops within it",
                     Damage::TooLong { .. } => "it is too long for a record",
                 },
             });
