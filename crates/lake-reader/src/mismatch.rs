@@ -48,7 +48,10 @@ impl fmt::Display for Warning {
                     1 => "1 record has".to_owned(),
                     _ => format!("{records} records have"),
                 };
-                write!(f, "{records} the field '{path}', which is not declared and is not read")
+                write!(
+                    f,
+                    "{records} the field '{path}', which is not declared and is not read"
+                )
             }
         }
     }

@@ -172,15 +172,14 @@ impl Reader {
     pub fn open(source: &dyn Source, layout: &Layout, options: Options) -> Result<Self, ReadError> {
         let failed = |source| ReadError::Io { offset: 0, source };
         let opened = match layout.format {
-            Format::Delimited(dialect) => {
-                delimited::open(Text::open(source, layout.encoding)?, dialect, layout, options)?
-            }
-            Format::NdJson => {
-                json::open_lines(source.stream().map_err(failed)?, layout, options)?
-            }
-            Format::Json => {
-                json::open_elements(source.stream().map_err(failed)?, layout, options)?
-            }
+            Format::Delimited(dialect) => delimited::open(
+                Text::open(source, layout.encoding)?,
+                dialect,
+                layout,
+                options,
+            )?,
+            Format::NdJson => json::open_lines(source.stream().map_err(failed)?, layout, options)?,
+            Format::Json => json::open_elements(source.stream().map_err(failed)?, layout, options)?,
             Format::Parquet => {
                 return Err(failed(io::ErrorKind::Unsupported.into()));
             }

@@ -9,6 +9,7 @@ mod file;
 mod hashing;
 mod layout;
 mod pass;
+mod path;
 mod table;
 
 use std::sync::atomic::AtomicBool;
@@ -16,15 +17,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use lake_pipeline::{InputSource, Limits, OnEmpty};
 use lake_plugin::InputDeclaration;
-use lake_reader::{Layout, Options};
+use lake_reader::{Layout, OnTruncated, Options};
 use tokio::sync::mpsc;
 
 use crate::check::{Checks, ReasonCounts};
 use crate::discover::PendingFile;
 use crate::error::{Result, RunError};
 use crate::key_rules::KeyRule;
+use crate::progress::Progress;
 use crate::record::FileRecord;
+use path::PathColumns;
 
 pub(crate) use table::InputTable;
 
@@ -33,17 +37,40 @@ pub(crate) use table::InputTable;
 pub(crate) struct InputReader {
     name: String,
     layout: Layout,
-    options: Options,
+    from_path: PathColumns,
     checks: Checks,
     schema: SchemaRef,
-    files: Vec<PendingFile>,
-    run: i64,
-    transform_version: String,
+    reading: Reading,
     /// Whether anybody has read the files. A query may scan an input twice; what reading yields
     /// beside accepted rows is kept once.
     begun: AtomicBool,
     rejections: Mutex<Option<mpsc::Sender<RecordBatch>>>,
     yielded: Mutex<Yielded>,
+}
+
+/// What a run reads of an input, and how.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) files: Vec<PendingFile>,
+    /// What happens to files in which nothing is found although they have some bytes.
+    pub(crate) on_empty: OnEmpty,
+    pub(crate) options: Options,
+    pub(crate) run: i64,
+    pub(crate) transform_version: String,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// How the files of an input are read, as its pipeline file says.
+pub(crate) fn options(limits: &Limits, source: Option<&InputSource>) -> Options {
+    let on_truncated = source.map(|source| source.on_truncated).unwrap_or_default();
+    Options {
+        max_record_bytes: usize::try_from(limits.max_record_bytes).unwrap_or(usize::MAX),
+        on_truncated: match on_truncated {
+            lake_pipeline::OnTruncated::Fail => OnTruncated::Fail,
+            lake_pipeline::OnTruncated::Reject => OnTruncated::Reject,
+        },
+        ..Options::default()
+    }
 }
 
 /// What reading has found out so far.
@@ -63,7 +90,7 @@ pub(crate) struct Yielded {
 const WAITING_REJECTIONS: usize = 4;
 
 impl InputReader {
-    /// A reader of `files`, and the stream of what it will reject.
+    /// A reader of an input's files, and the stream of what it will reject.
     ///
     /// # Errors
     /// Fails where the declaration names something that does not exist, such as a time zone.
@@ -71,19 +98,16 @@ impl InputReader {
         declared: &InputDeclaration,
         checks: Checks,
         schema: SchemaRef,
-        files: Vec<PendingFile>,
-        origin: (i64, String),
+        reading: Reading,
     ) -> Result<(Arc<Self>, mpsc::Receiver<RecordBatch>)> {
         let (sender, receiver) = mpsc::channel(WAITING_REJECTIONS);
         let reader = Self {
             name: declared.name.clone(),
             layout: layout::layout(declared)?,
-            options: Options::default(),
+            from_path: PathColumns::of(declared)?,
             checks,
             schema,
-            files,
-            run: origin.0,
-            transform_version: origin.1,
+            reading,
             begun: AtomicBool::new(false),
             rejections: Mutex::new(Some(sender)),
             yielded: Mutex::default(),
@@ -119,7 +143,7 @@ impl InputReader {
     /// Whether every file has been read to its end.
     pub(crate) fn is_complete(&self) -> bool {
         let yielded = lock(&self.yielded);
-        yielded.error.is_none() && yielded.files.len() + yielded.empty == self.files.len()
+        yielded.error.is_none() && yielded.files.len() + yielded.empty == self.reading.files.len()
     }
 }
 

@@ -93,11 +93,7 @@ impl Raw {
 }
 
 /// Appends so many bytes, or all that are left, and says whether there were fewer.
-fn append(
-    source: &mut Box<dyn Read + Send>,
-    out: &mut Vec<u8>,
-    count: usize,
-) -> io::Result<bool> {
+fn append(source: &mut Box<dyn Read + Send>, out: &mut Vec<u8>, count: usize) -> io::Result<bool> {
     out.reserve_exact(count);
     let read = source.take(count as u64).read_to_end(out)?;
     Ok(read < count)

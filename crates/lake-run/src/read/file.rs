@@ -1,11 +1,13 @@
 //! A file that is being read by any number of threads, and what reading it has yielded.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{
     ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::Int32Type;
+use lake_pipeline::OnEmpty;
 use lake_reader::{Block, HeaderError, LocalFile, ReadError, Reader};
 use tokio::sync::mpsc;
 
@@ -27,6 +29,8 @@ pub(super) struct OpenFile {
     names: ArrayRef,
     bytes: Hashing,
     reader: Reader,
+    /// The values of the columns that come from the path, one each.
+    from_path: Vec<ArrayRef>,
     progress: Mutex<Progress>,
 }
 
@@ -70,22 +74,36 @@ pub(super) enum Left {
 }
 
 impl OpenFile {
-    /// Opens a file; `None` where there is nothing in it.
-    pub(super) fn open(input: &InputReader, pending: &PendingFile) -> Result<Option<Self>> {
+    /// Opens a file; `None` where there is nothing in it, of which the input is told if that
+    /// `is_kept`.
+    pub(super) fn open(
+        input: &InputReader,
+        pending: &PendingFile,
+        is_kept: bool,
+    ) -> Result<Option<Self>> {
+        let reading = &input.reading;
         let name = pending.name();
-        let bytes = Hashing::new(LocalFile(pending.path.clone()));
-        match Reader::open(&bytes, &input.layout, input.options) {
-            Ok(reader) => Ok(Some(Self {
-                pending: pending.clone(),
-                names: Arc::new(StringArray::from(vec![name.as_str()])),
-                name,
-                bytes,
-                reader,
-                progress: Mutex::default(),
-            })),
-            Err(ReadError::Header(HeaderError::Empty)) => Ok(None),
-            Err(error) => Err(failed(&name, &error)),
-        }
+        let file = LocalFile(pending.path.clone());
+        let bytes = Hashing::new(file, Arc::clone(&reading.progress));
+        let reader = match Reader::open(&bytes, &input.layout, reading.options) {
+            Ok(reader) => reader,
+            Err(ReadError::Header(HeaderError::Empty)) => {
+                if is_kept {
+                    found_empty(input, pending, &bytes)?;
+                }
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(&name, &error)),
+        };
+        Ok(Some(Self {
+            from_path: input.from_path.values(pending)?,
+            pending: pending.clone(),
+            names: Arc::new(StringArray::from(vec![name.as_str()])),
+            name,
+            bytes,
+            reader,
+            progress: Mutex::default(),
+        }))
     }
 
     /// How many threads are reading the file; `None` where it needs no more of them.
@@ -121,6 +139,7 @@ impl OpenFile {
         {
             let mut progress = lock(&self.progress);
             let found = &mut progress.found;
+            input.reading.progress.note_rows(block.lines.len() as u64);
             found.rows += block.lines.len() as i64;
             found.accepted += checked.accepted.num_rows() as i64;
             found.rejected += checked.rejected.len() as i64;
@@ -136,8 +155,8 @@ impl OpenFile {
                 input: &input.name,
                 file: &self.name,
                 received_at: self.pending.received_at,
-                run: input.run,
-                transform_version: &input.transform_version,
+                run: input.reading.run,
+                transform_version: &input.reading.transform_version,
             };
             let batch = rejection_batch(block, &checked.rejected, &origin)?;
             if rejections.blocking_send(batch).is_err() {
@@ -156,7 +175,9 @@ impl OpenFile {
         let names = Int32Array::from_value(0, count);
         let names = DictionaryArray::<Int32Type>::try_new(names, Arc::clone(&self.names))
             .map_err(failed)?;
-        let mut columns = block.batch.columns().to_vec();
+        let mut columns = input
+            .from_path
+            .beside(block.batch.columns(), &self.from_path, count);
         columns.push(Arc::new(received));
         columns.push(Arc::new(names));
         columns.push(Arc::new(block.lines.clone()));
@@ -166,18 +187,8 @@ impl OpenFile {
     /// Looks at the file once more, and tells the input what it has yielded, if that is kept.
     fn finish(&self, input: &InputReader, is_kept: bool) -> Result<()> {
         let hash = is_kept.then(|| self.bytes.hash(self.pending.size));
-        let hash = hash.transpose().map_err(|source| RunError::Io {
-            path: self.pending.path.clone(),
-            source,
-        })?;
-        if !is_unchanged(&self.pending)? {
-            return Err(RunError::Input {
-                place: self.name.clone(),
-                message: "the file changed while it was read; nothing was published; \
-                          run again when its writer has finished"
-                    .to_owned(),
-            });
-        }
+        let hash = hash.transpose().map_err(|e| io_error(&self.pending, e))?;
+        refuse_changed(&self.pending)?;
         let Some(hash) = hash else {
             return Ok(());
         };
@@ -189,16 +200,11 @@ impl OpenFile {
         yielded.reasons.add(found.reasons);
         yielded.warned += found.warned;
         yielded.files.push(FileRecord {
-            input: input.name.clone(),
-            path: self.name.clone(),
-            size: self.pending.size as i64,
-            modified: self.pending.modified,
-            hash,
-            run: input.run,
             rows: found.rows,
             accepted: found.accepted,
             rejected: found.rejected,
             header: self.reader.header().to_owned(),
+            ..record(input, &self.pending, hash)
         });
         Ok(())
     }
@@ -236,6 +242,69 @@ impl Drop for Visit<'_> {
         let mut progress = lock(&self.0.progress);
         progress.threads -= 1;
         progress.abandoned = true;
+    }
+}
+
+/// Takes note of a file in which nothing is.
+fn found_empty(input: &InputReader, pending: &PendingFile, bytes: &Hashing) -> Result<()> {
+    let hash = bytes.hash(pending.size);
+    let hash = hash.map_err(|e| io_error(pending, e))?;
+    refuse_changed(pending)?;
+    let mut yielded = lock(&input.yielded);
+    match input.reading.on_empty {
+        OnEmpty::Wait => {
+            yielded.empty += 1;
+            yielded.warnings.push(format!(
+                "{}: the file is empty; it stays pending until there is something in it",
+                pending.name()
+            ));
+        }
+        OnEmpty::Load => yielded.files.push(record(input, pending, hash)),
+        OnEmpty::Fail => {
+            return Err(RunError::Input {
+                place: pending.name(),
+                message: "there is nothing in the file, and on_empty is fail; mend or remove it; \
+                          nothing was published"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What is remembered of a file without rows.
+fn record(input: &InputReader, pending: &PendingFile, hash: String) -> FileRecord {
+    FileRecord {
+        input: input.name.clone(),
+        path: pending.name(),
+        size: pending.size as i64,
+        modified: pending.modified,
+        hash,
+        run: input.reading.run,
+        rows: 0,
+        accepted: 0,
+        rejected: 0,
+        header: String::new(),
+    }
+}
+
+/// Fails for a file that is not what was discovered.
+fn refuse_changed(file: &PendingFile) -> Result<()> {
+    if is_unchanged(file)? {
+        return Ok(());
+    }
+    Err(RunError::Input {
+        place: file.name(),
+        message: "the file changed while it was read; nothing was published; \
+                  run again when its writer has finished"
+            .to_owned(),
+    })
+}
+
+fn io_error(file: &PendingFile, source: io::Error) -> RunError {
+    RunError::Io {
+        path: file.path.clone(),
+        source,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use lake_reader::{LocalFile, Source};
 
 use super::lock;
+use crate::progress::Progress;
 
 /// How much is read at once where a file is read for its hash alone.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -15,6 +16,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 pub(super) struct Hashing {
     file: LocalFile,
     seen: Arc<Mutex<Seen>>,
+    progress: Arc<Progress>,
 }
 
 /// What has been read of a file from its start.
@@ -25,10 +27,12 @@ struct Seen {
 }
 
 impl Hashing {
-    pub(super) fn new(file: LocalFile) -> Self {
+    /// A file of which nothing is read yet. `progress` is told what is.
+    pub(super) fn new(file: LocalFile, progress: Arc<Progress>) -> Self {
         Self {
             file,
             seen: Arc::default(),
+            progress,
         }
     }
 
@@ -55,6 +59,7 @@ impl Source for Hashing {
         Ok(Box::new(Hashed {
             stream,
             seen: Arc::clone(&self.seen),
+            progress: Arc::clone(&self.progress),
         }))
     }
 
@@ -71,6 +76,7 @@ impl Source for Hashing {
 struct Hashed {
     stream: Box<dyn Read + Send>,
     seen: Arc<Mutex<Seen>>,
+    progress: Arc<Progress>,
 }
 
 impl Read for Hashed {
@@ -79,6 +85,7 @@ impl Read for Hashed {
         let mut seen = lock(&self.seen);
         seen.hasher.update(buffer.get(..count).unwrap_or_default());
         seen.bytes += count as u64;
+        self.progress.note_bytes(count as u64);
         Ok(count)
     }
 }
@@ -91,7 +98,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         std::fs::write(&path, content).unwrap();
-        (directory, Hashing::new(LocalFile(path)))
+        (directory, Hashing::new(LocalFile(path), Arc::default()))
     }
 
     #[test]

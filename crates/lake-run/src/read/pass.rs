@@ -90,7 +90,7 @@ impl Pass {
             if self.is_stopped() {
                 return None;
             }
-            if files.next < self.input.files.len() {
+            if files.next < self.input.reading.files.len() {
                 files.next += 1;
                 files.opening += 1;
                 return Some(Task::Open(files.next - 1));
@@ -120,18 +120,10 @@ impl Pass {
             pass: self,
             file: None,
         };
-        let Some(pending) = self.input.files.get(index) else {
+        let Some(pending) = self.input.reading.files.get(index) else {
             return Ok(None);
         };
-        let Some(file) = OpenFile::open(&self.input, pending)? else {
-            if self.is_kept {
-                let mut yielded = lock(&self.input.yielded);
-                yielded.empty += 1;
-                yielded.warnings.push(format!(
-                    "{}: the file is empty; it stays pending until there is something in it",
-                    pending.name()
-                ));
-            }
+        let Some(file) = OpenFile::open(&self.input, pending, self.is_kept)? else {
             return Ok(None);
         };
         let file = Arc::new(file);

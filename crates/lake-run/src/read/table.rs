@@ -30,10 +30,11 @@ impl InputTable {
     /// A table that is read in at most `threads` streams: fewer, where there is not enough to
     /// read for them.
     pub(crate) fn new(reader: Arc<InputReader>, threads: usize) -> Self {
-        let bytes: u64 = reader.files.iter().map(|file| file.size).sum();
-        let blocks = bytes / reader.options.chunk_bytes.max(1) as u64;
+        let files = &reader.reading.files;
+        let bytes: u64 = files.iter().map(|file| file.size).sum();
+        let blocks = bytes / reader.reading.options.chunk_bytes.max(1) as u64;
         let blocks = usize::try_from(blocks).unwrap_or(usize::MAX);
-        let streams = threads.min(reader.files.len().max(blocks)).max(1);
+        let streams = threads.min(files.len().max(blocks)).max(1);
         Self { reader, streams }
     }
 }
