@@ -1,0 +1,296 @@
+//! Raw files are read as other readers read them.
+//!
+//! Files are made here, of every type and in every style; lake's reader has to
+//! yield what they were made of, and so have DuckDB and Python's own modules.
+//! Where one of these loses something, the comparison with it leaves that out,
+//! and says so.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lake_reader::{Column, ColumnType, Dialect, Format, Layout, Options};
+use serde_json::{Value, json};
+
+mod cell;
+mod delimited;
+mod lake;
+mod others;
+mod random;
+
+use cell::{Cell, Rows, columns, decimals};
+use delimited::{Quoting, Style};
+use others::{Job, answers, dialect_options, difference};
+use random::{Random, Texts};
+
+#[test]
+fn comma_separated_files_are_read_as_duckdb_and_python_read_them() {
+    let mut files = Files::new(1);
+    for count in [0, 1, 2, 1500] {
+        for line_end in ["\n", "\r\n"] {
+            for quoting in [Quoting::Minimal, Quoting::All, Quoting::Some] {
+                let style = Style {
+                    line_end,
+                    quoting,
+                    ends_with_line_end: files.random.one_in(2),
+                    byte_order_mark: files.random.one_in(2),
+                    ..Style::CSV
+                };
+                files.delimited(style, Texts::Any, count);
+            }
+        }
+    }
+    files.agree();
+}
+
+#[test]
+fn records_that_are_longer_than_a_chunk_are_read_as_others_read_them() {
+    let mut files = Files::new(2);
+    let long = |text: &str, bytes: usize| Cell::Text(text.repeat(bytes / text.len()));
+    let rows = vec![
+        vec![Cell::Int(1), long("abcdefg", 10)],
+        vec![Cell::Int(2), long("a\"b,\n", 3_000_000)],
+        vec![Cell::Int(3), long("é漢🦀", 1_200_000)],
+        vec![Cell::Int(4), Cell::Text(String::new())],
+    ];
+    let columns = columns([("int64", ColumnType::Int64), ("text", ColumnType::Text)]);
+    files.delimited_rows(Style::CSV, columns, &rows);
+    files.agree();
+}
+
+#[test]
+fn chunks_and_threads_make_no_difference() {
+    let mut files = Files::new(3);
+    for line_end in ["\n", "\r\n"] {
+        for count in [0, 1, 40] {
+            let style = Style {
+                line_end,
+                quoting: Quoting::Some,
+                ..Style::CSV
+            };
+            files.delimited(style, Texts::Any, count);
+        }
+    }
+    for case in &files.cases {
+        for threads in [1, 2, 8] {
+            for chunk_bytes in (1..80).chain([100, 1000, 10_000, 100_000]) {
+                let options = Options {
+                    chunk_bytes,
+                    ..LARGE_RECORDS
+                };
+                let ours = lake::rows(&case.file, &case.layout, options, threads);
+                let difference = difference(&case.file, &case.layout.columns, &ours, &case.rows);
+                assert_eq!(
+                    difference, None,
+                    "chunks of {chunk_bytes} bytes, {threads} threads"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_difference_is_named_by_file_row_and_column() {
+    let columns = columns([("a", ColumnType::Text), ("b", ColumnType::Text)]);
+    let file = Path::new("x.csv");
+    let rows = |cells: [Option<&str>; 4]| -> Rows {
+        let rows = cells.chunks(2);
+        rows.map(|row| row.iter().map(|cell| json!(cell)).collect())
+            .collect()
+    };
+    let ours = rows([Some("1"), Some("2"), Some("3"), None]);
+    assert_eq!(difference(file, &columns, &ours, &ours), None);
+    let theirs = rows([Some("1"), Some("2"), Some("3"), Some("")]);
+    assert_eq!(
+        difference(file, &columns, &ours, &theirs).unwrap(),
+        "x.csv, row 2, column b: null and \"\""
+    );
+    assert_eq!(
+        difference(file, &columns, &ours, &ours[..1].to_vec()).unwrap(),
+        "x.csv: 2 rows and 1 rows"
+    );
+}
+
+/// Records may be as long as these tests make them.
+const LARGE_RECORDS: Options = Options {
+    chunk_bytes: 1 << 20,
+    max_record_bytes: 1 << 24,
+    on_truncated: lake_reader::OnTruncated::Fail,
+};
+
+/// Files that are made of known values, and who is to read them.
+struct Files {
+    directory: tempfile::TempDir,
+    random: Random,
+    cases: Vec<Case>,
+}
+
+struct Case {
+    file: PathBuf,
+    layout: Layout,
+    /// What the file was made of.
+    rows: Rows,
+    /// Who else reads it, and which columns.
+    readings: Vec<Reading>,
+}
+
+struct Reading {
+    reader: &'static str,
+    columns: Vec<usize>,
+    options: Value,
+    /// Whether it reads an empty text where there is NULL.
+    empty_for_null: bool,
+}
+
+impl Files {
+    fn new(seed: u64) -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            random: Random::new(seed),
+            cases: Vec::new(),
+        }
+    }
+
+    /// A delimited file of so many rows of all types.
+    fn delimited(&mut self, style: Style, texts: Texts, count: usize) {
+        let columns = scalars();
+        let rows = random::rows(&mut self.random, &columns, texts, count);
+        self.delimited_rows(style, columns, &rows);
+    }
+
+    fn delimited_rows(&mut self, style: Style, columns: Vec<Column>, rows: &[Vec<Cell>]) {
+        let bytes = delimited::write(&mut self.random, style, &columns, rows);
+        let all: Vec<usize> = (0..columns.len()).collect();
+        let Dialect {
+            quote,
+            escape,
+            comment,
+            ..
+        } = style.dialect;
+        let mut readings = Vec::new();
+        // Python's csv has no comments, and cannot tell an empty text from NULL.
+        if comment.is_none() {
+            readings.push(Reading {
+                reader: "Python's csv",
+                columns: all.clone(),
+                options: dialect_options(style.dialect),
+                empty_for_null: true,
+            });
+        }
+        // DuckDB knows an escape in quotes only.
+        if quote.is_some() || escape.is_none() {
+            for parallel in [false, true] {
+                let mut options = dialect_options(style.dialect);
+                options["parallel"] = json!(parallel);
+                readings.push(Reading {
+                    reader: "DuckDB's read_csv",
+                    columns: all.clone(),
+                    options,
+                    empty_for_null: false,
+                });
+            }
+        }
+        let layout = Layout::new(Format::Delimited(style.dialect), columns);
+        self.add("csv", &bytes, layout, rows, readings);
+    }
+
+    fn add(
+        &mut self,
+        extension: &str,
+        bytes: &[u8],
+        layout: Layout,
+        rows: &[Vec<Cell>],
+        readings: Vec<Reading>,
+    ) {
+        let name = format!("{}.{extension}", self.cases.len());
+        let file = self.directory.path().join(name);
+        fs::write(&file, bytes).unwrap();
+        let rows = rows.iter();
+        let rows = rows.map(|row| row.iter().map(Cell::form).collect());
+        self.cases.push(Case {
+            file,
+            layout,
+            rows: rows.collect(),
+            readings,
+        });
+    }
+
+    /// That lake and all others read from every file what it was made of.
+    #[track_caller]
+    fn agree(self) {
+        for case in &self.cases {
+            let ours = lake::rows(&case.file, &case.layout, LARGE_RECORDS, 2);
+            case.assert_same("lake", &case.layout.columns, &ours, &case.rows);
+        }
+        let all = self.cases.iter();
+        let all = all.flat_map(|case| case.readings.iter().map(move |reading| (case, reading)));
+        let jobs: Vec<Job> = all
+            .clone()
+            .map(|(case, reading)| {
+                let columns = case.columns(reading);
+                Job::read(
+                    reading.reader,
+                    &case.file,
+                    &columns,
+                    reading.options.clone(),
+                )
+            })
+            .collect();
+        for ((case, reading), theirs) in all.zip(answers(&jobs)) {
+            let columns = case.columns(reading);
+            let ours = case.rows_for(reading);
+            case.assert_same(reading.reader, &columns, &ours, &theirs);
+        }
+    }
+}
+
+impl Case {
+    /// The columns that another reader reads.
+    fn columns(&self, reading: &Reading) -> Vec<Column> {
+        let positions = reading.columns.iter();
+        positions
+            .map(|at| self.layout.columns[*at].clone())
+            .collect()
+    }
+
+    /// What another reader should find, as far as it can tell.
+    fn rows_for(&self, reading: &Reading) -> Rows {
+        let cell = |row: &Vec<Value>, at: usize| {
+            let is_text = self.layout.columns[at].data_type == ColumnType::Text;
+            if reading.empty_for_null && is_text && row[at].is_null() {
+                json!("")
+            } else {
+                row[at].clone()
+            }
+        };
+        let rows = self.rows.iter();
+        rows.map(|row| reading.columns.iter().map(|at| cell(row, *at)).collect())
+            .collect()
+    }
+
+    #[track_caller]
+    fn assert_same(&self, reader: &str, columns: &[Column], ours: &Rows, theirs: &Rows) {
+        if let Some(difference) = difference(&self.file, columns, ours, theirs) {
+            let start = fs::read(&self.file).unwrap();
+            let start = String::from_utf8_lossy(&start[..start.len().min(2000)]).into_owned();
+            panic!("lake and {reader} differ: {difference}\nThe file starts:\n{start}");
+        }
+    }
+}
+
+/// A column of every type that has no parts, and decimals of several sizes.
+fn scalars() -> Vec<Column> {
+    columns([
+        ("int32", ColumnType::Int32),
+        ("text", ColumnType::Text),
+        ("boolean", ColumnType::Boolean),
+        ("int64", ColumnType::Int64),
+        ("float64", ColumnType::Float64),
+        ("decimal(9, 2)", decimals(9, 2)),
+        ("decimal(18, 0)", decimals(18, 0)),
+        ("decimal(38, 5)", decimals(38, 5)),
+        ("decimal(38, 38)", decimals(38, 38)),
+        ("date", ColumnType::Date),
+        ("timestamp", ColumnType::Timestamp),
+        ("more text", ColumnType::Text),
+    ])
+}
