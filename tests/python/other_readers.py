@@ -95,7 +95,8 @@ def parsed(text: str, type: str) -> Any:
         case "boolean":
             return {"true": True, "false": False}[text.lower()]
         case "int32" | "int64":
-            return int(text)
+            # JSON has `1.0` and `1e3` for whole numbers as well.
+            return int(text) if text.lstrip("+-").isdigit() else whole(Decimal(text))
         case "float64":
             return float(text)
         case "date":
@@ -104,6 +105,11 @@ def parsed(text: str, type: str) -> Any:
             return datetime.fromisoformat(text)
     assert type.startswith("decimal"), type
     return Decimal(text)
+
+
+def whole(number: Decimal) -> int:
+    assert number == int(number), number
+    return int(number)
 
 
 class Number(str):
@@ -120,8 +126,19 @@ def python_ndjson(job: Job) -> Rows:
 
 def python_json(job: Job) -> Rows:
     """An array of objects as `json` parses it; numbers are exact."""
-    text = Path(job["file"]).read_text(encoding="utf-8-sig")
+    text = Path(job["file"]).read_bytes().decode("utf-8-sig")
     for record in json.loads(text, parse_float=Number, parse_int=Number):
+        yield declared(record, job)
+
+
+def python_json_sequence(job: Job) -> Rows:
+    """One object after the other, as `json` parses each."""
+    text = Path(job["file"]).read_bytes().decode("utf-8-sig")
+    decoder = json.JSONDecoder(parse_float=Number, parse_int=Number)
+    at = 0
+    while rest := text[at:].lstrip(" \t\r\n"):
+        record, end = decoder.raw_decode(rest)
+        at = len(text) - len(rest) + end
         yield declared(record, job)
 
 
@@ -183,6 +200,10 @@ def duckdb_ndjson(job: Job) -> Rows:
 
 def duckdb_json(job: Job) -> Rows:
     return duckdb_rows(job, "read_json", ["format = 'array'", "maximum_object_size = 16777216"])
+
+
+def duckdb_json_sequence(job: Job) -> Rows:
+    return duckdb_rows(job, "read_json", ["format = 'unstructured'", "maximum_object_size = 16777216"])
 
 
 def duckdb_parquet(job: Job) -> Rows:
@@ -373,9 +394,11 @@ READERS: dict[str, Callable[[Job], Rows]] = {
     "Python's csv": python_csv,
     "Python's json, line by line": python_ndjson,
     "Python's json": python_json,
+    "Python's json, object by object": python_json_sequence,
     "DuckDB's read_csv": duckdb_csv,
     "DuckDB's read_json, line by line": duckdb_ndjson,
     "DuckDB's read_json": duckdb_json,
+    "DuckDB's read_json, object by object": duckdb_json_sequence,
     "DuckDB's read_parquet": duckdb_parquet,
 }
 WRITERS: dict[str, Callable[[Job], None]] = {"pyarrow": pyarrow_writes, "DuckDB": duckdb_writes}

@@ -8,17 +8,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lake_reader::{Column, ColumnType, Dialect, Format, Layout, Options};
-use serde_json::{Value, json};
+use lake_reader::{Column, ColumnType, Dialect, ExtraColumns, Format, Layout, Options};
+use serde_json::{Value, json as value};
 
 mod cell;
 mod delimited;
+mod json;
 mod lake;
 mod others;
 mod random;
 
-use cell::{Cell, Rows, columns, decimals};
+use cell::{Cell, Rows, columns, decimals, list, map, structure};
 use delimited::{Quoting, Style};
+use json::Records;
 use others::{Job, answers, dialect_options, difference};
 use random::{Random, Texts};
 
@@ -58,6 +60,30 @@ fn records_that_are_longer_than_a_chunk_are_read_as_others_read_them() {
 }
 
 #[test]
+fn ndjson_is_read_as_duckdb_and_python_read_it() {
+    let mut files = Files::new(4);
+    for line_end in ["\n", "\r\n"] {
+        for count in [0, 1, 800] {
+            files.json(Records::Lines { line_end }, false, count);
+            files.json(Records::Lines { line_end }, true, count);
+        }
+    }
+    files.agree();
+}
+
+#[test]
+fn json_is_read_as_duckdb_and_python_read_it() {
+    let mut files = Files::new(5);
+    for records in [Records::Array, Records::Sequence] {
+        for count in [0, 1, 800] {
+            files.json(records, false, count);
+            files.json(records, true, count);
+        }
+    }
+    files.agree();
+}
+
+#[test]
 fn chunks_and_threads_make_no_difference() {
     let mut files = Files::new(3);
     for line_end in ["\n", "\r\n"] {
@@ -69,6 +95,11 @@ fn chunks_and_threads_make_no_difference() {
             };
             files.delimited(style, Texts::Any, count);
         }
+    }
+    for count in [0, 1, 25] {
+        files.json(Records::Lines { line_end: "\n" }, true, count);
+        files.json(Records::Array, true, count);
+        files.json(Records::Sequence, true, count);
     }
     for case in &files.cases {
         for threads in [1, 2, 8] {
@@ -94,7 +125,7 @@ fn a_difference_is_named_by_file_row_and_column() {
     let file = Path::new("x.csv");
     let rows = |cells: [Option<&str>; 4]| -> Rows {
         let rows = cells.chunks(2);
-        rows.map(|row| row.iter().map(|cell| json!(cell)).collect())
+        rows.map(|row| row.iter().map(|cell| value!(cell)).collect())
             .collect()
     };
     let ours = rows([Some("1"), Some("2"), Some("3"), None]);
@@ -180,7 +211,7 @@ impl Files {
         if quote.is_some() || escape.is_none() {
             for parallel in [false, true] {
                 let mut options = dialect_options(style.dialect);
-                options["parallel"] = json!(parallel);
+                options["parallel"] = value!(parallel);
                 readings.push(Reading {
                     reader: "DuckDB's read_csv",
                     columns: all.clone(),
@@ -191,6 +222,57 @@ impl Files {
         }
         let layout = Layout::new(Format::Delimited(style.dialect), columns);
         self.add("csv", &bytes, layout, rows, readings);
+    }
+
+    /// A JSON file of so many rows of all types, nested ones too.
+    fn json(&mut self, records: Records, any_notation: bool, count: usize) {
+        let mut columns = scalars();
+        columns.extend(nested());
+        let rows = random::rows(&mut self.random, &columns, Texts::Any, count);
+        let style = json::Style {
+            records,
+            any_notation,
+        };
+        let bytes = json::write(&mut self.random, style, &columns, &rows);
+        let (format, extension, python, duckdb) = match records {
+            Records::Lines { .. } => (
+                Format::NdJson,
+                "ndjson",
+                "Python's json, line by line",
+                "DuckDB's read_json, line by line",
+            ),
+            Records::Array => (Format::Json, "json", "Python's json", "DuckDB's read_json"),
+            Records::Sequence => (
+                Format::Json,
+                "json",
+                "Python's json, object by object",
+                "DuckDB's read_json, object by object",
+            ),
+        };
+        let reading = |reader, columns| Reading {
+            reader,
+            columns,
+            options: value!({}),
+            empty_for_null: false,
+        };
+        let all = 0..columns.len();
+        let mut readings = vec![reading(python, all.clone().collect())];
+        // DuckDB makes a float of a number with a fraction or an exponent, on the way to whatever
+        // is declared: it reads no more than 15 digits.
+        if !any_notation {
+            let exact = all.filter(|at| {
+                !matches!(
+                    columns[*at].data_type,
+                    ColumnType::Decimal { precision: 38, .. }
+                )
+            });
+            readings.push(reading(duckdb, exact.collect()));
+        }
+        let layout = Layout {
+            extra_columns: ExtraColumns::Ignore,
+            ..Layout::new(format, columns)
+        };
+        self.add(extension, &bytes, layout, &rows, readings);
     }
 
     fn add(
@@ -257,7 +339,7 @@ impl Case {
         let cell = |row: &Vec<Value>, at: usize| {
             let is_text = self.layout.columns[at].data_type == ColumnType::Text;
             if reading.empty_for_null && is_text && row[at].is_null() {
-                json!("")
+                value!("")
             } else {
                 row[at].clone()
             }
@@ -292,5 +374,26 @@ fn scalars() -> Vec<Column> {
         ("date", ColumnType::Date),
         ("timestamp", ColumnType::Timestamp),
         ("more text", ColumnType::Text),
+    ])
+}
+
+/// Columns that have parts, and JSON.
+fn nested() -> Vec<Column> {
+    let item = structure([
+        ("id", ColumnType::Int64),
+        ("name", ColumnType::Text),
+        ("tags", list(ColumnType::Text)),
+        ("price", decimals(9, 2)),
+    ]);
+    columns([
+        ("json", ColumnType::Json),
+        ("list", list(ColumnType::Int32)),
+        ("map", map(ColumnType::Float64)),
+        ("list of structs", list(item.clone())),
+        (
+            "struct",
+            structure([("item", item), ("day", ColumnType::Date)]),
+        ),
+        ("map of lists", map(list(ColumnType::Boolean))),
     ])
 }

@@ -42,7 +42,7 @@ impl Random {
 /// What may be in texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Texts {
-    /// Anything that is Unicode, except NUL; also nothing at all.
+    /// Anything that is Unicode; also nothing at all.
     Any,
     /// What can be written without quotes and escapes: at least one character,
     /// and none that a dialect could give a meaning.
@@ -139,7 +139,7 @@ fn short(random: &mut Random) -> i64 {
 }
 
 /// What texts are put together from.
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 42] = [
     "a",
     "word",
     "two words",
@@ -175,7 +175,9 @@ const PIECES: [&str; 40] = [
     "\u{2028}",
     "\u{85}",
     "\u{7f}",
+    "\0",
     "\u{1}",
+    "/",
     "\u{10FFFF}",
     "\"\n",
     ",\"",
