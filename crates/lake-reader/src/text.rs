@@ -190,9 +190,7 @@ impl Text {
                 encoding::latin1(&self.pending, &mut self.head);
                 self.pending.len()
             }
-            Decoding::Utf16(order) => {
-                encoding::utf16(&self.pending, order, last, &mut self.head)
-            }
+            Decoding::Utf16(order) => encoding::utf16(&self.pending, order, last, &mut self.head),
         };
         self.pending.drain(..taken);
     }

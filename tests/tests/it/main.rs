@@ -25,6 +25,8 @@ mod reading;
 #[cfg(test)]
 mod releases;
 #[cfg(test)]
+mod replace;
+#[cfg(test)]
 mod roots;
 #[cfg(test)]
 mod run;
@@ -40,3 +42,5 @@ mod trust;
 mod tutorial;
 #[cfg(test)]
 mod versions;
+#[cfg(test)]
+mod which_files;

@@ -13,10 +13,10 @@ use arrow::datatypes::{
     TimestampMicrosecondType,
 };
 
-use crate::column::ColumnType;
-use crate::fault::shown;
 use super::shape::{Field, Parts, Shape};
 use super::undeclared::Undeclared;
+use crate::column::ColumnType;
+use crate::fault::shown;
 
 /// The cells of one declared value.
 #[derive(Debug)]

@@ -45,9 +45,6 @@ mod tests {
             b"{ \"a b\" : [ 1.0 , \"x \\\" y\\\\\" ] ,\r\n\t\"c\" : { } }",
             &mut text,
         );
-        assert_eq!(
-            text,
-            b"before {\"a b\":[1.0,\"x \\\" y\\\\\"],\"c\":{}}"
-        );
+        assert_eq!(text, b"before {\"a b\":[1.0,\"x \\\" y\\\\\"],\"c\":{}}");
     }
 }

@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 
+use super::syntax::Kind;
 use crate::column::ColumnType;
 use crate::fault::{Fault, check, shown};
 use crate::values::reason::Reason;
-use super::syntax::Kind;
 
 /// The wrong values of one record.
 #[derive(Debug, Default)]

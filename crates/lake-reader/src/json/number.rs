@@ -62,7 +62,9 @@ fn exponent(text: &[u8]) -> i64 {
     // Far beyond any length of text, so that adding lengths to it changes nothing.
     const LARGEST: i64 = i64::MAX / 4;
     let value = digits.iter().fold(0i64, |value, digit| {
-        let next = value.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
+        let next = value
+            .saturating_mul(10)
+            .saturating_add(i64::from(digit - b'0'));
         next.min(LARGEST)
     });
     if negative { -value } else { value }

@@ -119,7 +119,9 @@ impl Cells<'_> {
                 let start = parser.at();
                 if kind != Kind::String {
                     parser.skip()?;
-                    record.found.conflict(parser.since(start), &column.data_type, kind);
+                    record
+                        .found
+                        .conflict(parser.since(start), &column.data_type, kind);
                     self.push_null();
                     return Ok(());
                 }
@@ -313,7 +315,9 @@ fn scalar<V>(
         _ => {
             let start = parser.at();
             parser.skip()?;
-            record.found.conflict(parser.since(start), &column.data_type, kind);
+            record
+                .found
+                .conflict(parser.since(start), &column.data_type, kind);
             Ok(None)
         }
     }

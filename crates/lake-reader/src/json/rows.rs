@@ -258,7 +258,10 @@ impl<'a> Parsing<'a> {
         if kind != Kind::Object {
             parser.skip()?;
             parser.end()?;
-            let message = format!("a JSON object was expected, and this is {}", kind.described());
+            let message = format!(
+                "a JSON object was expected, and this is {}",
+                kind.described()
+            );
             self.fault(check::JSON, message);
             self.object.push_null();
             return Ok(());
@@ -293,7 +296,7 @@ impl<'a> Parsing<'a> {
                 format!("the record has {bytes} bytes, {limit} are allowed; its raw text is cut"),
             ),
             Damage::Unfinished => (
-                check::JSON,
+                check::TRUNCATED,
                 "the file ends in the middle of this record".to_owned(),
             ),
             Damage::NoComma => (
@@ -351,7 +354,10 @@ impl<'a> Parsing<'a> {
         let fields = &self.rows.shape.fields;
         let column_of = |name: &str| fields.iter().position(|field| field.column.name == name);
         for fault in self.found.take(index as u32, column_of) {
-            if let Some(cells) = fault.column.and_then(|column| self.object.cells.get_mut(column)) {
+            if let Some(cells) = fault
+                .column
+                .and_then(|column| self.object.cells.get_mut(column))
+            {
                 cells.truncate(index);
                 cells.push_null();
             }
@@ -384,7 +390,10 @@ impl<'a> Parsing<'a> {
 fn not_a_record(text: &[u8]) -> String {
     let mut parser = Parser::new(text, 0);
     match parser.skip().and_then(|kind| parser.end().map(|()| kind)) {
-        Ok(kind) => format!("a JSON object was expected, and this is {}", kind.described()),
+        Ok(kind) => format!(
+            "a JSON object was expected, and this is {}",
+            kind.described()
+        ),
         Err(_) => "a JSON object was expected here".to_owned(),
     }
 }
@@ -393,6 +402,10 @@ fn not_a_record(text: &[u8]) -> String {
 fn trimmed(bytes: &[u8], start: usize, end: usize) -> (usize, usize) {
     let text = &bytes[start..end];
     let before = text.iter().take_while(|&&byte| is_space(byte)).count();
-    let after = text[before..].iter().rev().take_while(|&&byte| is_space(byte)).count();
+    let after = text[before..]
+        .iter()
+        .rev()
+        .take_while(|&&byte| is_space(byte))
+        .count();
     (start + before, end - after)
 }

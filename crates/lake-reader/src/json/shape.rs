@@ -1,7 +1,7 @@
 //! The declared columns, as what has to be found in a record.
 
-use crate::column::{Column, ColumnType};
 use super::text::Text;
+use crate::column::{Column, ColumnType};
 
 /// The fields that objects of one kind may have: the columns of a record, or the fields of a
 /// struct.

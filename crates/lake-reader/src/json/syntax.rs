@@ -345,8 +345,18 @@ mod tests {
     #[test]
     fn every_kind_of_value_is_accepted() {
         for text in [
-            "{}", "[]", " [ ] ", "\"\"", "0", "-0", "-1.50e+07", "true", "false", "null",
-            "{\"a\":[1,{\"b\":null}],\"\":\"\\u00e9\\n\"}", "\r\n\t 1 \n",
+            "{}",
+            "[]",
+            " [ ] ",
+            "\"\"",
+            "0",
+            "-0",
+            "-1.50e+07",
+            "true",
+            "false",
+            "null",
+            "{\"a\":[1,{\"b\":null}],\"\":\"\\u00e9\\n\"}",
+            "\r\n\t 1 \n",
         ] {
             assert_eq!(error(text), None, "{text}");
         }

@@ -32,7 +32,8 @@ impl<'a> Text<'a> {
     #[inline]
     pub(crate) fn is(self, text: &str) -> bool {
         if self.escaped {
-            self.content().is_ok_and(|content| content == text.as_bytes())
+            self.content()
+                .is_ok_and(|content| content == text.as_bytes())
         } else {
             self.raw == text.as_bytes()
         }
@@ -119,7 +120,14 @@ mod tests {
     #[test]
     fn two_surrogates_are_one_character_and_one_is_none() {
         assert_eq!(content(r"\uD83D\uDE00!").unwrap(), "😀!");
-        for lone in [r"\uD83D", r"\uD83Dx", r"\uD83D\n", r"\uD83D\u0041", r"\uDE00", r"\uDE00\uD83D"] {
+        for lone in [
+            r"\uD83D",
+            r"\uD83Dx",
+            r"\uD83D\n",
+            r"\uD83D\u0041",
+            r"\uDE00",
+            r"\uDE00\uD83D",
+        ] {
             assert_eq!(content(lone), Err(LoneSurrogate), "{lone}");
         }
     }

@@ -83,10 +83,16 @@ impl Gzip {
         };
         let (checksum, length) = (next()?, next()?);
         if checksum != self.checksum.sum() {
-            return Err(damaged(raw, "its data does not have the checksum that it should"));
+            return Err(damaged(
+                raw,
+                "its data does not have the checksum that it should",
+            ));
         }
         if length != self.checksum.amount() {
-            return Err(damaged(raw, "its data does not have the length that it should"));
+            return Err(damaged(
+                raw,
+                "its data does not have the length that it should",
+            ));
         }
         Ok(())
     }
@@ -116,7 +122,11 @@ fn header(raw: &mut Raw) -> Result<(), Stop> {
     let start = raw.peek(MAGIC.len())?;
     if !start.starts_with(&MAGIC) {
         let is_start = MAGIC.starts_with(start);
-        return Err(if is_start { truncated(raw) } else { foreign(raw) });
+        return Err(if is_start {
+            truncated(raw)
+        } else {
+            foreign(raw)
+        });
     }
     let mut header = Header {
         raw,

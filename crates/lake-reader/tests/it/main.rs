@@ -5,11 +5,17 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+mod compressed;
 mod header;
+mod json;
+mod json_conformance;
+mod json_messy;
+mod json_properties;
 mod messy;
 mod model;
 mod properties;
 mod reader;
 mod roundtrip;
+mod stored;
 mod support;
 mod values;

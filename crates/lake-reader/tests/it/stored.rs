@@ -25,7 +25,10 @@ impl Outcome {
 
     /// The message of the error, or nothing.
     pub(crate) fn message(&self) -> String {
-        self.error.as_ref().map(ToString::to_string).unwrap_or_default()
+        self.error
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default()
     }
 }
 
