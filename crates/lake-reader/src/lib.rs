@@ -82,6 +82,7 @@ mod layout;
 mod mismatch;
 mod reader;
 mod rules;
+mod sample;
 mod source;
 mod text;
 mod values;
@@ -94,5 +95,6 @@ pub use layout::{Dialect, Encoding, ExtraColumns, Format, Layout, MissingColumns
 pub use mismatch::{HeaderError, MissingColumn, Warning};
 pub use reader::{ReadError, Reader};
 pub use rules::{Ambiguous, Nonexistent, Rules, Whitespace, Zone};
+pub use sample::{Compression, Sample};
 pub use source::{LocalFile, Source};
 pub use text::EncodingError;

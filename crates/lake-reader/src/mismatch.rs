@@ -127,6 +127,48 @@ pub enum HeaderError {
         /// The columns that the header has.
         names: Vec<String>,
     },
+    /// The header has columns that are not declared, and may not.
+    #[error(
+        "the header has columns that are not declared: {}{}",
+        quoted(names),
+        if missing.is_empty() {
+            String::new()
+        } else {
+            let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            format!("; declared, and not in the header: {}", missing.join(", "))
+        }
+    )]
+    Undeclared {
+        /// Each of them, in the order of the file.
+        names: Vec<String>,
+        /// The declared columns that the header does not have.
+        missing: Vec<MissingColumn>,
+    },
+    /// The declared dialect cannot be told apart, whatever the file.
+    #[error("the declared dialect cannot be read: {problem}")]
+    Dialect {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// What is declared about the values of a column contradicts itself, whatever the file.
+    #[error("column '{column}' cannot be read as it is declared: {problem}")]
+    Rules {
+        /// The column's name.
+        column: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A column of delimited text is declared with a type that has parts.
+    #[error(
+        "column '{column}' is declared as {data_type}, which delimited text cannot say; \
+         declare it as json, or as text"
+    )]
+    Nested {
+        /// The column's name.
+        column: String,
+        /// The declared type.
+        data_type: String,
+    },
     /// The declaration itself is wrong, whatever the file.
     #[error(
         "column '{column}' is declared as {data_type}, which cannot exist: \

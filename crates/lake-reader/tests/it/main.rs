@@ -6,6 +6,7 @@
 )]
 
 mod compressed;
+mod dialects;
 mod header;
 mod json;
 mod json_conformance;
@@ -16,6 +17,8 @@ mod model;
 mod properties;
 mod reader;
 mod roundtrip;
+mod rules;
+mod spectrum;
 mod stored;
 mod support;
 mod values;
