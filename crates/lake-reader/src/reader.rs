@@ -189,9 +189,7 @@ impl Reader {
             )?,
             Format::NdJson => json::open_lines(source.stream().map_err(failed)?, layout, options)?,
             Format::Json => json::open_elements(source.stream().map_err(failed)?, layout, options)?,
-            Format::Parquet => {
-                parquet::open(source.ranges().map_err(failed)?, layout, options)?
-            }
+            Format::Parquet => parquet::open(source.ranges().map_err(failed)?, layout, options)?,
         };
         Ok(Self {
             pieces: opened.pieces,

@@ -6,6 +6,7 @@
 )]
 
 mod compressed;
+mod dialects;
 mod header;
 mod messy;
 mod model;
@@ -14,6 +15,8 @@ mod parquet_damage;
 mod properties;
 mod reader;
 mod roundtrip;
+mod rules;
+mod spectrum;
 mod stored;
 mod support;
 mod values;
