@@ -83,6 +83,7 @@ mod mismatch;
 mod parquet;
 mod reader;
 mod rules;
+mod sample;
 mod source;
 mod text;
 mod values;
@@ -95,5 +96,6 @@ pub use layout::{Dialect, Encoding, ExtraColumns, Format, Layout, MissingColumns
 pub use mismatch::{HeaderError, MissingColumn, Warning};
 pub use reader::{ReadError, Reader};
 pub use rules::{Ambiguous, Nonexistent, Rules, Whitespace, Zone};
+pub use sample::{Compression, Sample};
 pub use source::{LocalFile, Ranges, Source};
 pub use text::EncodingError;

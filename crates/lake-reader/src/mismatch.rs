@@ -29,6 +29,15 @@ pub enum Warning {
         /// How many records have it.
         records: u64,
     },
+    /// A JSON file ends inside of something, and was read as far as it goes.
+    NotClosed {
+        /// What is not closed: `array` or `record`.
+        what: &'static str,
+        /// The byte of the file's text at which it opens, counted from 0.
+        opens: u64,
+        /// How many bytes the file's text has.
+        end: u64,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -55,6 +64,11 @@ impl fmt::Display for Warning {
                     "{records} the field '{path}', which is not declared and is not read"
                 )
             }
+            Self::NotClosed { what, opens, end } => write!(
+                f,
+                "the {what} that opens at byte {opens} is not closed where the file ends, at byte \
+                 {end}: the file seems to be cut off, and was read as far as it goes"
+            ),
         }
     }
 }

@@ -180,16 +180,14 @@ impl Reader {
     /// Fails if the source does, or if the file and the declared columns do not go together.
     pub fn open(source: &dyn Source, layout: &Layout, options: Options) -> Result<Self, ReadError> {
         let failed = |source| ReadError::Io { offset: 0, source };
+        let text = || Text::open(source, layout.encoding);
         let opened = match layout.format {
-            Format::Delimited(dialect) => delimited::open(
-                Text::open(source, layout.encoding)?,
-                dialect,
-                layout,
-                options,
-            )?,
-            Format::NdJson => json::open_lines(source.stream().map_err(failed)?, layout, options)?,
-            Format::Json => json::open_elements(source.stream().map_err(failed)?, layout, options)?,
-            Format::Parquet => parquet::open(source.ranges().map_err(failed)?, layout, options)?,
+            Format::Delimited(dialect) => delimited::open(text()?, dialect, layout, options)?,
+            Format::NdJson => json::open_lines(text()?, layout, options)?,
+            Format::Json => json::open_elements(text()?, layout, options)?,
+            Format::Parquet => {
+                parquet::open(source.ranges().map_err(failed)?, layout, options)?
+            }
         };
         Ok(Self {
             pieces: opened.pieces,

@@ -60,6 +60,7 @@ mod work;
 pub use build::{Profile, build};
 pub use compare::{ColumnDiff, Rows, Sample, SampleValue};
 pub use diff::{Diff, DiffOptions, InputDiff, TableDiff, diff};
+pub use discover::Left;
 pub use error::{Result, RunError};
 pub use lake_delta::Root;
 pub use lake_plugin::Declaration;

@@ -9,6 +9,7 @@ use arrow::json::ReaderBuilder;
 use lake_delta::{Counts, TableSpec};
 use serde::{Deserialize, Serialize};
 
+use crate::discover::Left;
 use crate::error::{Result, RunError};
 use crate::parameters::ParameterRecord;
 use crate::table_checks::CheckRecord;
@@ -304,7 +305,7 @@ pub(crate) fn runs_spec() -> TableSpec {
 
 /// The rejection table of one input.
 pub(crate) fn rejection_spec(input: &str) -> TableSpec {
-    use DataType::{Int64, Utf8};
+    use DataType::{Boolean, Int64, Utf8};
     let fields = vec![
         field("row_id", Utf8),
         field("input", Utf8),
@@ -312,6 +313,7 @@ pub(crate) fn rejection_spec(input: &str) -> TableSpec {
         field("line", Int64),
         field("byte_offset", Int64),
         field("raw", Utf8),
+        field("raw_escaped", Boolean),
         field("reasons", list_of(reason_fields())),
         field("received_at", utc()),
         field("run", Int64),
@@ -361,6 +363,8 @@ pub struct Report {
     pub root: String,
     /// Notices that stop nothing: empty files, undeclared columns, and the like.
     pub warnings: Vec<String>,
+    /// Pending files that later runs will load, of the inputs that have more than a run may load.
+    pub left: BTreeMap<String, Left>,
     /// The most frequent reasons of rejection, per input: check, column, how often.
     pub reasons: BTreeMap<String, Vec<ReasonCount>>,
 }

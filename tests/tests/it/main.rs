@@ -21,7 +21,11 @@ mod pipeline_file;
 #[cfg(test)]
 mod query;
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod releases;
+#[cfg(test)]
+mod replace;
 #[cfg(test)]
 mod roots;
 #[cfg(test)]
@@ -38,3 +42,5 @@ mod trust;
 mod tutorial;
 #[cfg(test)]
 mod versions;
+#[cfg(test)]
+mod which_files;

@@ -75,7 +75,7 @@ impl Cells<'_> {
         let is_in_values = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:/ \t".contains(&byte);
         let marks = [dialect.quote, dialect.escape];
         let is_odd = marks.into_iter().flatten().any(is_in_values) || self.values.is_declared;
-        !self.values.null_first && !(self.rows.has_special && is_odd)
+        !(self.values.null_first || self.rows.has_special && is_odd)
     }
 
     #[inline]

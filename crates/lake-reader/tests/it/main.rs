@@ -8,6 +8,10 @@
 mod compressed;
 mod dialects;
 mod header;
+mod json;
+mod json_conformance;
+mod json_messy;
+mod json_properties;
 mod messy;
 mod model;
 mod parquet;
