@@ -44,8 +44,9 @@ pub(crate) fn conversion(wanted: &ColumnType, found: &DataType) -> Option<Conver
         return parsing(wanted);
     }
     match wanted {
-        ColumnType::Boolean => matches!(found, DataType::Boolean)
-            .then_some(|cells, faults| cells.booleans(faults)),
+        ColumnType::Boolean => {
+            matches!(found, DataType::Boolean).then_some(|cells, faults| cells.booleans(faults))
+        }
         ColumnType::Int32 => whole_numbers!(found, int32),
         ColumnType::Int64 => whole_numbers!(found, int64),
         ColumnType::Float64 => match found {
@@ -70,7 +71,9 @@ pub(crate) fn conversion(wanted: &ColumnType, found: &DataType) -> Option<Conver
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
                 Some(instant::<TimestampMicrosecondType>)
             }
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => Some(instant::<TimestampNanosecondType>),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+                Some(instant::<TimestampNanosecondType>)
+            }
             _ => None,
         },
         ColumnType::Text
