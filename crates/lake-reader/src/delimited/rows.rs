@@ -190,7 +190,7 @@ impl<'a> Rows<'a> {
                 "a quote opens here and is not closed before the end of the file".to_owned(),
             ),
             Damage::Truncated => (
-                trim_line_end(record).len(),
+                self.dialect.trim_line_end(record).len(),
                 check::TRUNCATED,
                 "the compressed file stops within this record".to_owned(),
             ),
