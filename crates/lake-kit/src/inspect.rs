@@ -119,10 +119,7 @@ pub fn inspect(source: &dyn Source, options: &InspectOptions) -> Result<Inspecti
     }
     let (layout, doubts) = guess(source, &sample, options).map_err(failed)?;
     let read = read(source, &layout, options).map_err(failed)?;
-    let name = options
-        .name
-        .clone()
-        .unwrap_or_else(|| input_name(&options.file));
+    let name = options.name.clone().unwrap_or_else(|| input_name(&options.file));
     Ok(Inspection {
         file: options.file.clone(),
         bytes,
@@ -249,9 +246,7 @@ fn objects(text: &str) -> Vec<(Column, String)> {
         }
     }
     let columns = place.columns().into_iter();
-    columns
-        .map(|(column, doubts)| (column, doubt(&doubts)))
-        .collect()
+    columns.map(|(column, doubts)| (column, doubt(&doubts))).collect()
 }
 
 /// The columns of a delimited text, with what is doubtful about each.
@@ -326,8 +321,7 @@ fn read(
                     match block {
                         Ok(block) => seen.note(&block, layout, options),
                         Err(error) => {
-                            seen.ended =
-                                Some(format!("it cannot be read further: {}", chain(&error)));
+                            seen.ended = Some(format!("it cannot be read further: {}", chain(&error)));
                         }
                     }
                 }
@@ -357,19 +351,14 @@ impl Seen {
         let rows = block.batch.num_rows();
         self.rows += rows as u64;
         self.bad += block.faulty_rows() as u64;
-        let mut faulty = block
-            .faults
-            .iter()
-            .map(|fault| fault.row as usize)
-            .peekable();
+        let mut faulty = block.faults.iter().map(|fault| fault.row as usize).peekable();
         let mut good = 0;
         for row in 0..rows {
             if faulty.peek() == Some(&row) {
                 while faulty.next_if_eq(&row).is_some() {}
             } else if good < options.rows {
                 good += 1;
-                self.good
-                    .push((block.lines.value(row), block.batch.slice(row, 1)));
+                self.good.push((block.lines.value(row), block.batch.slice(row, 1)));
             } else {
                 break;
             }

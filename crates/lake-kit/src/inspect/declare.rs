@@ -68,9 +68,7 @@ fn value(column: &Column) -> String {
         ColumnType::Timestamp => "timestamp()".to_owned(),
         ColumnType::Json => "json()".to_owned(),
         ColumnType::Struct(fields) => {
-            let fields = fields
-                .iter()
-                .map(|field| format!("({:?}, {})", field.name, value(field)));
+            let fields = fields.iter().map(|field| format!("({:?}, {})", field.name, value(field)));
             format!("structure([{}])", fields.collect::<Vec<_>>().join(", "))
         }
         ColumnType::List(element) => format!("list({})", value(element)),
