@@ -183,7 +183,6 @@ fn what_a_column_says_goes_before_what_its_input_says() {
     // What is said for all columns is for those that it fits.
     assert_eq!(rules("shop").decimal_separator, None);
     assert_eq!(rules("day").zone, None);
-    assert_eq!(rules("year").decimal_separator, None);
     assert_eq!(rules("year").group_separator, Some('.'));
 }
 
@@ -308,14 +307,14 @@ fn rules_for_values_of_another_type_are_found() {
             .column("b", integer().formats(["%Y-%m-%d"]))
             .column("c", text().spellings(["ja"], ["nein"]))
             .column("d", date().zone("UTC"))
-            .column("e", integer().decimal_separator(','))
+            .column("e", date().decimal_separator(','))
             .column("f", boolean().group_separator('.'))
             .column("g", text().ambiguous(Ambiguous::Latest)),
         &[
             "input `a`, column `b`, formats: that is for a date or a timestamp, and this is integer",
             "input `a`, column `c`, spellings: that is for a boolean, and this is text",
             "input `a`, column `d`, zone: that is for a timestamp, and this is date",
-            "input `a`, column `e`, decimal_separator: that is for a decimal or a float",
+            "input `a`, column `e`, decimal_separator: that is for a number, and this is date",
             "input `a`, column `f`, group_separator: that is for a number, and this is boolean",
             "input `a`, column `g`, ambiguous: that is for a timestamp, and this is text",
         ],
