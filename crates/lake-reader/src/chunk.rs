@@ -80,6 +80,8 @@ pub(crate) enum Damage {
     OpenQuote { within: usize },
     /// A quote opens and is not closed before the end of the file.
     OpenQuoteAtEnd,
+    /// The compressed file stops before it is known where the record ends.
+    Truncated,
     /// The record has so many bytes, and may only have fewer.
     TooLong { bytes: u64, limit: usize },
 }

@@ -6,13 +6,13 @@
 //!               └─► Header ─► Binding::by_name ───────┘   (names to positions, once per file)
 //! ```
 
-use std::io::Read;
 use std::sync::Arc;
 
 use crate::chunk::Options;
 use crate::layout::{Dialect, Layout};
 use crate::mismatch::HeaderError;
-use crate::reader::{Opened, ReadError};
+use crate::reader::{Opened, ReadError, in_order};
+use crate::text::Text;
 
 mod binding;
 mod cells;
@@ -28,7 +28,7 @@ use header::Header;
 
 /// Reads the header, where there is one, and binds the declared columns to the fields of a record.
 pub(crate) fn open(
-    source: Box<dyn Read + Send>,
+    text: Text,
     dialect: Dialect,
     layout: &Layout,
     options: Options,
@@ -36,7 +36,7 @@ pub(crate) fn open(
     if let Some(problem) = dialect.problem() {
         return Err(HeaderError::Dialect { problem }.into());
     }
-    let mut chunks = Chunks::new(source, dialect, options);
+    let mut chunks = Chunks::new(text, dialect, options);
     let (binding, header) = if dialect.header {
         let header = Header::read(&mut chunks, dialect)?;
         let binding = Binding::by_name(&header, dialect, layout)?;
@@ -45,9 +45,8 @@ pub(crate) fn open(
         (Binding::by_position(dialect, layout)?, String::new())
     };
     Ok(Opened {
-        cut: Box::new(chunks),
         schema: Arc::clone(binding.schema()),
         header,
-        parse: Box::new(binding),
+        pieces: in_order(chunks, binding),
     })
 }

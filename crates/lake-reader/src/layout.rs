@@ -2,6 +2,7 @@
 //!
 //! Nothing of it is ever guessed from a file.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::column::Column;
@@ -135,6 +136,19 @@ pub enum Encoding {
     Utf16Be,
     /// ISO 8859-1: every byte is the character with its number.
     Latin1,
+}
+
+/// As transforms declare it.
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Utf8 => "utf-8",
+            Self::Utf16 => "utf-16",
+            Self::Utf16Le => "utf-16le",
+            Self::Utf16Be => "utf-16be",
+            Self::Latin1 => "latin-1",
+        })
+    }
 }
 
 /// What happens where a file does not have a declared column.

@@ -77,11 +77,13 @@ mod chunk;
 mod column;
 mod delimited;
 mod fault;
+mod json;
 mod layout;
 mod mismatch;
 mod reader;
 mod rules;
 mod source;
+mod text;
 mod values;
 
 pub use block::Block;
@@ -93,3 +95,4 @@ pub use mismatch::{HeaderError, MissingColumn, Warning};
 pub use reader::{ReadError, Reader};
 pub use rules::{Ambiguous, Nonexistent, Rules, Whitespace, Zone};
 pub use source::{LocalFile, Source};
+pub use text::EncodingError;

@@ -12,6 +12,30 @@ pub enum Warning {
         /// Its position in the file, counted from 0.
         position: usize,
     },
+    /// Compressed data stops before its end, and what is there was read
+    /// ([`OnTruncated::Reject`](crate::OnTruncated::Reject)).
+    Truncated {
+        /// How many bytes the file has, as it is stored.
+        stored: u64,
+        /// How many bytes of text they are.
+        text: u64,
+    },
+    /// Records of a JSON file have a field that is not declared. It is not read.
+    UndeclaredField {
+        /// Where it is, as in `payload.items[].price`.
+        path: String,
+        /// How many records have it.
+        records: u64,
+    },
+    /// A JSON file ends inside of something, and was read as far as it goes.
+    NotClosed {
+        /// What is not closed: `array` or `record`.
+        what: &'static str,
+        /// The byte of the file's text at which it opens, counted from 0.
+        opens: u64,
+        /// How many bytes the file's text has.
+        end: u64,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -23,6 +47,26 @@ impl fmt::Display for Warning {
             Self::UndeclaredColumn { name, .. } => {
                 write!(f, "column '{name}' is not declared and is not read")
             }
+            Self::Truncated { stored, text } => write!(
+                f,
+                "the compressed file stops at byte {stored}, before its end; \
+                 its {text} bytes of text were read"
+            ),
+            Self::UndeclaredField { path, records } => {
+                let records = match records {
+                    1 => "1 record has".to_owned(),
+                    _ => format!("{records} records have"),
+                };
+                write!(
+                    f,
+                    "{records} the field '{path}', which is not declared and is not read"
+                )
+            }
+            Self::NotClosed { what, opens, end } => write!(
+                f,
+                "the {what} that opens at byte {opens} is not closed where the file ends, at byte \
+                 {end}: the file seems to be cut off, and was read as far as it goes"
+            ),
         }
     }
 }

@@ -5,6 +5,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
+mod gzip;
+mod raw;
+pub(crate) mod unpacked;
+mod zstd;
+
 /// A file, wherever it is. Formats that are read from start to end ask for the stream, others for
 /// ranges.
 pub trait Source: fmt::Debug + Send + Sync {

@@ -16,6 +16,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
+use lake_pipeline::OnEmpty;
 use lake_plugin::{ColumnType, InputDeclaration};
 use lake_reader::{
     Block, Column, HeaderError, Layout, LocalFile, Options, ReadError, Reader, Source,
@@ -37,6 +38,7 @@ pub(crate) struct InputReader {
     checks: Checks,
     schema: SchemaRef,
     files: Vec<PendingFile>,
+    on_empty: OnEmpty,
     run: i64,
     transform_version: String,
     rejections: Mutex<Option<mpsc::Sender<RecordBatch>>>,
@@ -62,12 +64,13 @@ const WAITING_REJECTIONS: usize = 4;
 const WAITING_ROWS: usize = 2;
 
 impl InputReader {
-    /// A reader of `files`, and the stream of what it will reject.
+    /// A reader of `files`, and the stream of what it will reject. `on_empty` is for files in which
+    /// nothing is found although they have some bytes.
     pub(crate) fn new(
         declared: &InputDeclaration,
         checks: Checks,
         schema: SchemaRef,
-        files: Vec<PendingFile>,
+        (files, on_empty): (Vec<PendingFile>, OnEmpty),
         origin: (i64, String),
     ) -> (Arc<Self>, mpsc::Receiver<RecordBatch>) {
         let (sender, receiver) = mpsc::channel(WAITING_REJECTIONS);
@@ -77,6 +80,7 @@ impl InputReader {
             checks,
             schema,
             files,
+            on_empty,
             run: origin.0,
             transform_version: origin.1,
             rejections: Mutex::new(Some(sender)),
@@ -166,11 +170,7 @@ impl InputReader {
             Ok(reader) => reader,
             Err(ReadError::Header(HeaderError::Empty)) => {
                 if effects.is_some() {
-                    let mut yielded = self.lock();
-                    yielded.empty += 1;
-                    yielded.warnings.push(format!(
-                        "{name}: the file is empty; it stays pending until there is something in it"
-                    ));
+                    self.found_empty(file, &lock(&hashing.hasher))?;
                 }
                 return Ok(true);
             }
@@ -210,13 +210,7 @@ impl InputReader {
                 return Ok(false);
             }
         }
-        if !is_unchanged(file)? {
-            return Err(failed(
-                "the file changed while it was read; nothing was published; \
-                 run again when its writer has finished"
-                    .to_owned(),
-            ));
-        }
+        refuse_changed(file)?;
         if effects.is_none() {
             return Ok(true);
         }
@@ -242,6 +236,42 @@ impl InputReader {
         Ok(true)
     }
 
+    /// Takes note of a file in which nothing is.
+    fn found_empty(&self, file: &PendingFile, hasher: &blake3::Hasher) -> Result<()> {
+        refuse_changed(file)?;
+        let name = file.name();
+        let mut yielded = self.lock();
+        match self.on_empty {
+            OnEmpty::Wait => {
+                yielded.empty += 1;
+                yielded.warnings.push(format!(
+                    "{name}: the file is empty; it stays pending until there is something in it"
+                ));
+            }
+            OnEmpty::Load => yielded.files.push(FileRecord {
+                input: self.name.clone(),
+                size: file.size as i64,
+                modified: file.modified,
+                hash: hasher.finalize().to_hex().to_string(),
+                run: self.run,
+                rows: 0,
+                accepted: 0,
+                rejected: 0,
+                header: String::new(),
+                path: name,
+            }),
+            OnEmpty::Fail => {
+                return Err(RunError::Input {
+                    place: name,
+                    message: "there is nothing in the file, and on_empty is fail; mend or remove \
+                              it; nothing was published"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// A block's columns and the system columns.
     fn rows(&self, block: &Block, file: &ArrayRef, received_at: i64) -> Result<RecordBatch> {
         let count = block.batch.num_rows();
@@ -257,6 +287,19 @@ impl InputReader {
         columns.push(Arc::new(block.lines.clone()));
         RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(failed)
     }
+}
+
+/// Fails for a file that is not what was discovered.
+fn refuse_changed(file: &PendingFile) -> Result<()> {
+    if is_unchanged(file)? {
+        return Ok(());
+    }
+    Err(RunError::Input {
+        place: file.name(),
+        message: "the file changed while it was read; nothing was published; \
+                  run again when its writer has finished"
+            .to_owned(),
+    })
 }
 
 /// What one file has yielded so far.

@@ -8,21 +8,22 @@
 //! depend on are there.
 
 use std::fmt;
-use std::io::Read;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::record::{LINE_FEED, Place, Scan};
-use crate::chunk::{Broken, Chunk, Damage, Options};
+use crate::chunk::{Broken, Chunk, Damage, OnTruncated, Options};
 use crate::layout::Dialect;
+use crate::mismatch::Warning;
 use crate::reader::{Cut, ReadError};
+use crate::text::Text;
 
 /// The chunks of a file, in order.
 ///
 /// Memory is bounded by the [`Options`], whatever the file contains. After an
 /// error there are no more chunks.
-pub(crate) struct Chunks<R> {
-    source: R,
+pub(crate) struct Chunks {
+    text: Text,
     dialect: Dialect,
     options: Options,
     /// Bytes that were read and are not part of a chunk yet.
@@ -31,10 +32,6 @@ pub(crate) struct Chunks<R> {
     offset: u64,
     /// The physical line on which the buffer starts.
     line: u64,
-    /// Whether the source has no more bytes.
-    at_end: bool,
-    /// Whether the start of the file, where a byte order mark may be, is behind.
-    started: bool,
     failed: bool,
     /// Up to here a scan of the current or an earlier record has been, and was inside quotes at
     /// every line feed but the [`bare`](Self::bare) ones. See [`Chunks::record_end`].
@@ -49,6 +46,8 @@ enum Found {
     Whole(usize),
     /// One record that has no readable fields.
     Broken(Broken),
+    /// The text stops here, because the compressed file does, and the record may go on.
+    Cut(usize),
     /// One record that is too long; its end may not have been read yet.
     TooLong,
     /// The same for a comment.
@@ -57,13 +56,17 @@ enum Found {
     Unknown,
 }
 
-impl<R: Read + Send> Cut for Chunks<R> {
+impl Cut for Chunks {
     fn next_chunk(&mut self) -> Result<Option<Chunk>, ReadError> {
         self.cut(Amount::Many)
     }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.text.cut_warning().into_iter().collect()
+    }
 }
 
-impl<R> fmt::Debug for Chunks<R> {
+impl fmt::Debug for Chunks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chunks")
             .field("offset", &self.offset)
@@ -79,18 +82,16 @@ enum Amount {
     Many,
 }
 
-impl<R: Read> Chunks<R> {
+impl Chunks {
     /// Starts at the beginning of a file.
-    pub(crate) fn new(source: R, dialect: Dialect, options: Options) -> Self {
+    pub(crate) fn new(text: Text, dialect: Dialect, options: Options) -> Self {
         Self {
-            source,
             dialect,
             options: options.within_bounds(),
             buffer: Vec::new(),
-            offset: 0,
+            offset: text.offset(),
+            text,
             line: 1,
-            at_end: false,
-            started: false,
             failed: false,
             quoted_until: 0,
             bare: Vec::new(),
@@ -112,20 +113,29 @@ impl<R: Read> Chunks<R> {
     }
 
     fn cut_unfailed(&mut self, amount: Amount) -> Result<Option<Chunk>, ReadError> {
-        if !self.started {
-            self.skip_byte_order_mark()?;
-        }
         let target = self.options.chunk_bytes;
         self.fill(target)?;
+        // A header that is cut does not say what the columns are.
+        let rejects_cut =
+            self.options.on_truncated == OnTruncated::Reject && amount == Amount::Many;
         let mut end = 0;
         let mut broken = Vec::new();
-        while end < target && !(self.at_end && end == self.buffer.len()) {
+        while end < target && !(self.text.at_end() && end == self.buffer.len()) {
             match self.find(end, amount) {
                 Found::Whole(to) => end = to,
                 Found::Broken(record) => {
                     end = record.end;
                     broken.push(record);
                 }
+                Found::Cut(to) if rejects_cut => {
+                    broken.push(Broken {
+                        start: end,
+                        end: to,
+                        damage: Damage::Truncated,
+                    });
+                    end = to;
+                }
+                Found::Cut(_) => break,
                 Found::TooLong => return self.cut_too_long(end, broken).map(Some),
                 Found::LongComment => return self.cut_long_comment(end, broken).map(Some),
                 Found::Unknown if end > 0 => break,
@@ -136,7 +146,10 @@ impl<R: Read> Chunks<R> {
             }
         }
         if end == 0 {
-            return Ok(None);
+            return match self.text.cut_error() {
+                Some(error) if !rejects_cut => Err(error),
+                _ => Ok(None),
+            };
         }
         let mut rest = Vec::with_capacity(target.max(self.buffer.len() - end));
         rest.extend_from_slice(&self.buffer[end..]);
@@ -160,10 +173,10 @@ impl<R: Read> Chunks<R> {
         // One byte more than a record may have, so that its line feed is seen.
         let stop = self.buffer.len().min(start + limit + 1);
         let window = &self.buffer[start..stop];
-        let last = self.at_end && stop == self.buffer.len();
+        let last = self.text.at_end() && stop == self.buffer.len();
         // A quote at the very end of the file closes, elsewhere it may be the first
         // of a pair: before it is known which, nothing is said about it.
-        let end_is_known = self.at_end || stop < self.buffer.len();
+        let end_is_known = self.text.at_end() || stop < self.buffer.len();
         let complete = end_is_known && (last || window.len() > limit);
 
         if dialect.is_comment(window) {
@@ -186,6 +199,13 @@ impl<R: Read> Chunks<R> {
         match self.record_end(start, window, last, &mut bare) {
             Scan::Line(line_feed) => Found::Whole(start + line_feed + 1),
             _ if !complete => Found::Unknown,
+            _ if self.text.is_cut() && window.len() <= limit => {
+                if dialect.trim_line_end(window).is_empty() {
+                    Found::Whole(stop)
+                } else {
+                    Found::Cut(stop)
+                }
+            }
             Scan::Bare if window.len() <= limit => Found::Whole(stop),
             Scan::Bare => Found::TooLong,
             Scan::Quoted(resume) => {
@@ -308,7 +328,7 @@ impl<R: Read> Chunks<R> {
             self.offset += self.buffer.len() as u64;
             length += self.buffer.len() as u64;
             self.buffer.clear();
-            if self.at_end {
+            if self.text.at_end() {
                 break;
             }
             self.fill(self.options.chunk_bytes)?;
@@ -324,35 +344,9 @@ impl<R: Read> Chunks<R> {
         Ok((chunk, length))
     }
 
-    fn skip_byte_order_mark(&mut self) -> Result<(), ReadError> {
-        const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-        self.fill(BYTE_ORDER_MARK.len().max(self.options.chunk_bytes))?;
-        self.started = true;
-        if self.buffer.starts_with(BYTE_ORDER_MARK) {
-            self.buffer.drain(..BYTE_ORDER_MARK.len());
-            self.offset = BYTE_ORDER_MARK.len() as u64;
-        }
-        Ok(())
-    }
-
     /// Reads until the buffer has so many bytes, or the source has no more.
     fn fill(&mut self, target: usize) -> Result<(), ReadError> {
-        let missing = target.saturating_sub(self.buffer.len());
-        if missing == 0 || self.at_end {
-            return Ok(());
-        }
-        self.buffer.reserve_exact(missing);
-        let read = self
-            .source
-            .by_ref()
-            .take(missing as u64)
-            .read_to_end(&mut self.buffer)
-            .map_err(|source| ReadError::Io {
-                offset: self.offset + self.buffer.len() as u64,
-                source,
-            })?;
-        self.at_end = read < missing;
-        Ok(())
+        self.text.fill(&mut self.buffer, target)
     }
 }
 

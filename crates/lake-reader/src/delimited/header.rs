@@ -1,7 +1,5 @@
 //! The first record of a file: the names of its columns.
 
-use std::io::Read;
-
 use super::chunks::Chunks;
 use super::record::{LINE_FEED, Place};
 use crate::chunk::{Chunk, Damage};
@@ -27,10 +25,7 @@ impl Header {
     ///
     /// Fails if the source does, if there is no record at all, or if the first
     /// one is broken.
-    pub(crate) fn read<R: Read>(
-        chunks: &mut Chunks<R>,
-        dialect: Dialect,
-    ) -> Result<Self, ReadError> {
+    pub(crate) fn read(chunks: &mut Chunks, dialect: Dialect) -> Result<Self, ReadError> {
         while let Some(chunk) = chunks.next_record()? {
             if let Some(header) = Self::of(&chunk, dialect)? {
                 return Ok(header);
@@ -51,6 +46,7 @@ impl Header {
                     Damage::OpenQuote { .. } | Damage::OpenQuoteAtEnd => {
                         "a quote opens and is not closed"
                     }
+                    Damage::Truncated => "the compressed file stops within it",
                     Damage::TooLong { .. } => "it is too long for a record",
                 },
             });

@@ -189,6 +189,11 @@ impl<'a> Rows<'a> {
                 check::QUOTE,
                 "a quote opens here and is not closed before the end of the file".to_owned(),
             ),
+            Damage::Truncated => (
+                self.dialect.trim_line_end(record).len(),
+                check::TRUNCATED,
+                "the compressed file stops within this record".to_owned(),
+            ),
             Damage::TooLong { bytes, limit } => (
                 record.len(),
                 check::RECORD_SIZE,

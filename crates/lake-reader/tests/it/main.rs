@@ -5,8 +5,13 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+mod compressed;
 mod dialects;
 mod header;
+mod json;
+mod json_conformance;
+mod json_messy;
+mod json_properties;
 mod messy;
 mod model;
 mod properties;
@@ -14,5 +19,6 @@ mod reader;
 mod roundtrip;
 mod rules;
 mod spectrum;
+mod stored;
 mod support;
 mod values;
