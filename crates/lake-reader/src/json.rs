@@ -18,7 +18,7 @@ use crate::text::Text;
 use crate::values::reason::Reason;
 
 mod cells;
-mod compact;
+pub(crate) mod compact;
 mod elements;
 mod endless;
 mod found;

@@ -17,6 +17,7 @@ use crate::delimited;
 use crate::json;
 use crate::layout::{Format, Layout};
 use crate::mismatch::{HeaderError, Warning};
+use crate::parquet;
 use crate::source::Source;
 use crate::text::{EncodingError, Text};
 
@@ -141,6 +142,14 @@ pub enum ReadError {
         /// What is wrong.
         reason: String,
     },
+    /// A Parquet file cannot be read.
+    #[error("the Parquet file cannot be read: {part}: {reason}; get the file again")]
+    Parquet {
+        /// Which part of the file.
+        part: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The file is not in the declared encoding.
     #[error(transparent)]
     Encoding(#[from] EncodingError),
@@ -177,7 +186,7 @@ impl Reader {
             Format::NdJson => json::open_lines(text()?, layout, options)?,
             Format::Json => json::open_elements(text()?, layout, options)?,
             Format::Parquet => {
-                return Err(failed(io::ErrorKind::Unsupported.into()));
+                parquet::open(source.ranges().map_err(failed)?, layout, options)?
             }
         };
         Ok(Self {

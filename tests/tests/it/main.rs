@@ -21,6 +21,8 @@ mod pipeline_file;
 #[cfg(test)]
 mod query;
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod releases;
 #[cfg(test)]
 mod replace;

@@ -14,6 +14,8 @@ mod json_messy;
 mod json_properties;
 mod messy;
 mod model;
+mod parquet;
+mod parquet_damage;
 mod properties;
 mod reader;
 mod roundtrip;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use lake_reader::{Column, ColumnType, Dialect, Layout, Options, Reader, Source};
+use lake_reader::{Column, ColumnType, Dialect, Layout, Options, Ranges, Reader, Source};
 use proptest::prelude::*;
 
 use crate::model;
@@ -79,12 +79,8 @@ impl Source for Dribble {
         Ok(Box::new(self.clone()))
     }
 
-    fn size(&self) -> io::Result<u64> {
-        self.0.get_ref().size()
-    }
-
-    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        self.0.get_ref().read_at(offset, length)
+    fn ranges(&self) -> io::Result<Box<dyn Ranges>> {
+        self.0.get_ref().ranges()
     }
 }
 
