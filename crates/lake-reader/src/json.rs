@@ -18,7 +18,7 @@ use crate::text::Text;
 use crate::values::reason::Reason;
 
 mod cells;
-pub(crate) mod compact;
+mod compact;
 mod elements;
 mod endless;
 mod found;
@@ -41,9 +41,7 @@ use window::Window;
 
 /// Whether a text is one JSON value.
 pub(crate) fn validate(text: &[u8]) -> Result<(), Reason> {
-    let mut parser = syntax::Parser::new(text, 0);
-    let end = parser.skip().and_then(|_| parser.end());
-    end.map_err(|error| Reason::Syntax {
+    compact::check(text).map_err(|error| Reason::Syntax {
         at: error.at,
         expected: error.expected,
     })

@@ -79,7 +79,11 @@ impl Binding {
             None => self.arrays(batch.columns(), count, &mut faults),
         };
         faults.retain(|fault| !too_long.iter().any(|&(row, _)| row == fault.row as usize));
-        faults.extend(too_long.into_iter().map(|(row, bytes)| self.too_long(row, bytes)));
+        faults.extend(
+            too_long
+                .into_iter()
+                .map(|(row, bytes)| self.too_long(row, bytes)),
+        );
         // Stable, so the faults of one row stay in the order of its columns.
         faults.sort_by_key(|fault| fault.row);
 
@@ -136,5 +140,7 @@ fn blanked(batch: &RecordBatch, too_long: &[(usize, usize)]) -> Option<Vec<Array
         .collect();
     let is_blank = BooleanArray::from(is_blank);
     let columns = batch.columns().iter();
-    columns.map(|column| nullif(column, &is_blank).ok()).collect()
+    columns
+        .map(|column| nullif(column, &is_blank).ok())
+        .collect()
 }

@@ -54,13 +54,19 @@ impl ChunkReader for Stored {
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
         // Before room is made for them: a damaged file may say any number.
-        if start.checked_add(length as u64).is_none_or(|end| end > self.size) {
+        if start
+            .checked_add(length as u64)
+            .is_none_or(|end| end > self.size)
+        {
             let size = self.size;
-            let message = format!("it refers to bytes {start} and after; the file has {size} bytes");
+            let message =
+                format!("it refers to bytes {start} and after; the file has {size} bytes");
             return Err(ParquetError::EOF(message));
         }
         let bytes = self.ranges.read_at(start, length);
-        bytes.map(Bytes::from).map_err(|e| ParquetError::External(Box::new(e)))
+        bytes
+            .map(Bytes::from)
+            .map_err(|e| ParquetError::External(Box::new(e)))
     }
 }
 
@@ -74,7 +80,9 @@ pub(crate) struct Rest {
 impl Read for Rest {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.stored.size.saturating_sub(self.at);
-        let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         let bytes = self.stored.ranges.read_at(self.at, count)?;
         buffer[..count].copy_from_slice(&bytes);
         self.at += count as u64;
@@ -137,7 +145,14 @@ pub(crate) fn footer(stored: &Stored) -> Result<Footer, ReadError> {
         let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let own = ArrowReaderMetadata::load(stored, options())?;
         let untyped = Type::group_type_builder(own.parquet_schema().name())
-            .with_fields(own.parquet_schema().root_schema().get_fields().iter().map(bytes_for_text).collect::<Result<_, _>>()?)
+            .with_fields(
+                own.parquet_schema()
+                    .root_schema()
+                    .get_fields()
+                    .iter()
+                    .map(bytes_for_text)
+                    .collect::<Result<_, _>>()?,
+            )
             .build()?;
         let schema = Arc::new(SchemaDescriptor::new(Arc::new(untyped)));
         let options = options().with_parquet_schema(Arc::clone(&schema));

@@ -136,7 +136,13 @@ impl Shape {
                 };
                 let entries = StructArray::new(fields, vec![Arc::new(texts), values], None);
                 let nulls = found.nulls().cloned();
-                Arc::new(MapArray::new(wanted, from_zero(offsets), entries, nulls, sorted))
+                Arc::new(MapArray::new(
+                    wanted,
+                    from_zero(offsets),
+                    entries,
+                    nulls,
+                    sorted,
+                ))
             }
             (_, wanted) => new_null_array(&wanted, array.len()),
         }
@@ -196,7 +202,9 @@ impl<'a> Found<'a> {
         let mut undeclared = Vec::new();
         let mut read = 0;
         for (position, field) in file.iter().enumerate() {
-            let wanted = declared.iter().position(|column| column.name == *field.name());
+            let wanted = declared
+                .iter()
+                .position(|column| column.name == *field.name());
             match wanted {
                 Some(wanted) => {
                     let column = &declared[wanted];

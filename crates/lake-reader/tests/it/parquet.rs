@@ -54,11 +54,26 @@ fn values(outcome: &Outcome) -> Vec<String> {
 #[test]
 fn values_that_have_the_declared_type_are_taken_as_they_are() {
     let file = parquet(&[
-        ("text", Arc::new(StringArray::from(vec![Some("é\n"), Some(""), None]))),
-        ("boolean", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]))),
-        ("int32", Arc::new(Int32Array::from(vec![Some(i32::MIN), Some(i32::MAX), None]))),
-        ("int64", Arc::new(Int64Array::from(vec![Some(i64::MIN), Some(i64::MAX), None]))),
-        ("float64", Arc::new(Float64Array::from(vec![Some(0.1), Some(-1e300), None]))),
+        (
+            "text",
+            Arc::new(StringArray::from(vec![Some("é\n"), Some(""), None])),
+        ),
+        (
+            "boolean",
+            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
+        ),
+        (
+            "int32",
+            Arc::new(Int32Array::from(vec![Some(i32::MIN), Some(i32::MAX), None])),
+        ),
+        (
+            "int64",
+            Arc::new(Int64Array::from(vec![Some(i64::MIN), Some(i64::MAX), None])),
+        ),
+        (
+            "float64",
+            Arc::new(Float64Array::from(vec![Some(0.1), Some(-1e300), None])),
+        ),
         (
             "decimal",
             Arc::new(
@@ -67,7 +82,10 @@ fn values_that_have_the_declared_type_are_taken_as_they_are() {
                     .unwrap(),
             ),
         ),
-        ("date", Arc::new(Date32Array::from(vec![Some(0), Some(20_513), None]))),
+        (
+            "date",
+            Arc::new(Date32Array::from(vec![Some(0), Some(20_513), None])),
+        ),
         (
             "timestamp",
             Arc::new(
@@ -102,21 +120,35 @@ fn values_that_have_the_declared_type_are_taken_as_they_are() {
 
 #[test]
 fn whole_numbers_of_any_width_fit_or_are_faults() {
-    assert_eq!(values(&read_as(Int8Array::from(vec![-128]), ColumnType::Int64)), ["-128"]);
+    assert_eq!(
+        values(&read_as(Int8Array::from(vec![-128]), ColumnType::Int64)),
+        ["-128"]
+    );
     let large = read_as(Int64Array::from(vec![1, 1 << 31]), ColumnType::Int32);
-    assert_eq!(values(&large), ["1", "type: '2147483648' does not fit int32"]);
+    assert_eq!(
+        values(&large),
+        ["1", "type: '2147483648' does not fit int32"]
+    );
     let huge = read_as(UInt64Array::from(vec![u64::MAX]), ColumnType::Int64);
-    assert_eq!(values(&huge), ["type: '18446744073709551615' does not fit int64"]);
+    assert_eq!(
+        values(&huge),
+        ["type: '18446744073709551615' does not fit int64"]
+    );
     let huge = read_as(UInt64Array::from(vec![u64::MAX]), decimal(20, 0));
     assert_eq!(values(&huge), ["18446744073709551615"]);
     let whole = read_as(Int32Array::from(vec![-7, 100]), decimal(3, 1));
-    assert_eq!(values(&whole), ["-7.0", "type: '100' does not fit decimal(3, 1)"]);
+    assert_eq!(
+        values(&whole),
+        ["-7.0", "type: '100' does not fit decimal(3, 1)"]
+    );
 }
 
 #[test]
 fn decimals_of_another_precision_and_scale_are_exact_or_faults() {
     let found = |values: Vec<i128>| {
-        Decimal128Array::from(values).with_precision_and_scale(10, 4).unwrap()
+        Decimal128Array::from(values)
+            .with_precision_and_scale(10, 4)
+            .unwrap()
     };
     let read = read_as(found(vec![12_300, 12_345, 99_999_999, 0]), decimal(5, 2));
     assert_eq!(
@@ -129,7 +161,13 @@ fn decimals_of_another_precision_and_scale_are_exact_or_faults() {
         ]
     );
     let read = read_as(found(vec![99_990_000, 999_900_000_0]), decimal(8, 4));
-    assert_eq!(values(&read), ["9999.0000", "type: '999900.0000' does not fit decimal(8, 4)"]);
+    assert_eq!(
+        values(&read),
+        [
+            "9999.0000",
+            "type: '999900.0000' does not fit decimal(8, 4)"
+        ]
+    );
     let read = read_as(found(vec![-1]), decimal(38, 30));
     assert_eq!(values(&read), ["-0.000100000000000000000000000000"]);
     let wide = Decimal256Array::from(vec![i256::from_i128(5), i256::MAX / i256::from_i128(10)])
@@ -137,7 +175,11 @@ fn decimals_of_another_precision_and_scale_are_exact_or_faults() {
         .unwrap();
     let read = values(&read_as(wide, decimal(38, 0)));
     assert_eq!(read[0], "5");
-    assert!(read[1].ends_with("does not fit decimal(38, 0)"), "{}", read[1]);
+    assert!(
+        read[1].ends_with("does not fit decimal(38, 0)"),
+        "{}",
+        read[1]
+    );
 }
 
 #[test]
@@ -163,7 +205,9 @@ fn timestamps_of_any_unit_are_instants() {
     let units: [ArrayRef; 3] = [
         Arc::new(TimestampMillisecondArray::from(vec![seconds * 1000]).with_timezone("UTC")),
         Arc::new(TimestampMicrosecondArray::from(vec![seconds * 1_000_000]).with_timezone("UTC")),
-        Arc::new(TimestampNanosecondArray::from(vec![seconds * 1_000_000_000])),
+        Arc::new(TimestampNanosecondArray::from(vec![
+            seconds * 1_000_000_000,
+        ])),
     ];
     let columns = || layout(vec![column("a", ColumnType::Timestamp)]);
     for unit in units {
@@ -174,7 +218,10 @@ fn timestamps_of_any_unit_are_instants() {
     let read = read_as(TimestampSecondArray::from(vec![1]), ColumnType::Int64);
     assert!(read.message() != "" || values(&read) == ["1"]);
 
-    let precise = read_as(TimestampNanosecondArray::from(vec![1_000, 1_001]), ColumnType::Timestamp);
+    let precise = read_as(
+        TimestampNanosecondArray::from(vec![1_000, 1_001]),
+        ColumnType::Timestamp,
+    );
     assert_eq!(
         values(&precise),
         [
@@ -187,9 +234,20 @@ fn timestamps_of_any_unit_are_instants() {
         ColumnType::Timestamp,
     );
     let far = values(&far);
-    assert!(far[0].contains("in UTC it is outside the years 0001 to 9999"), "{}", far[0]);
-    assert!(far[1].contains("in UTC it is outside the years 0001 to 9999"), "{}", far[1]);
-    let day = read_as(Date32Array::from(vec![2_932_896, 2_932_897, i32::MIN]), ColumnType::Date);
+    assert!(
+        far[0].contains("in UTC it is outside the years 0001 to 9999"),
+        "{}",
+        far[0]
+    );
+    assert!(
+        far[1].contains("in UTC it is outside the years 0001 to 9999"),
+        "{}",
+        far[1]
+    );
+    let day = read_as(
+        Date32Array::from(vec![2_932_896, 2_932_897, i32::MIN]),
+        ColumnType::Date,
+    );
     let day = values(&day);
     assert_eq!(day[0], "9999-12-31");
     assert!(day[1].ends_with("does not fit date") && day[2].ends_with("does not fit date"));
@@ -213,9 +271,16 @@ fn timestamps_without_a_zone_are_times_of_the_declared_one() {
     };
     let clocks = || TimestampMicrosecondArray::from(shown.clone());
     let latest = read(zone(Ambiguous::Latest), clocks());
-    assert_eq!(values(&latest), ["1969-12-31T23:00:00", "2026-10-25T01:00:00"]);
+    assert_eq!(
+        values(&latest),
+        ["1969-12-31T23:00:00", "2026-10-25T01:00:00"]
+    );
     let reject = values(&read(zone(Ambiguous::Reject), clocks()));
-    assert!(reject[1].contains("clocks in Europe/Berlin show it twice"), "{}", reject[1]);
+    assert!(
+        reject[1].contains("clocks in Europe/Berlin show it twice"),
+        "{}",
+        reject[1]
+    );
     let utc = read(zone(Ambiguous::Reject), clocks().with_timezone("UTC"));
     assert_eq!(values(&utc), ["1970-01-01T00:00:00", "2026-10-25T02:00:00"]);
     assert_eq!(values(&read(Rules::default(), clocks())), values(&utc));
@@ -227,17 +292,29 @@ fn texts_are_parsed_as_in_any_other_format() {
     let read = read_as(texts(&["1", " 2 ", "", "x"]), ColumnType::Int32);
     assert_eq!(values(&read), ["1", "2", "∅", "type: 'x' is not an int32"]);
     let read = read_as(texts(&["1.50", "1.001"]), decimal(5, 2));
-    assert_eq!(values(&read), ["1.50", "type: '1.001' has more than 2 decimal places"]);
+    assert_eq!(
+        values(&read),
+        ["1.50", "type: '1.001' has more than 2 decimal places"]
+    );
     let read = read_as(texts(&["TRUE", "0"]), ColumnType::Boolean);
-    assert_eq!(values(&read), ["true", "type: '0' is not a boolean (true or false)"]);
+    assert_eq!(
+        values(&read),
+        ["true", "type: '0' is not a boolean (true or false)"]
+    );
     let read = read_as(texts(&["2026-02-29"]), ColumnType::Date);
-    assert_eq!(values(&read), ["type: '2026-02-29' is not a date: the month has no day 29"]);
+    assert_eq!(
+        values(&read),
+        ["type: '2026-02-29' is not a date: the month has no day 29"]
+    );
     let read = read_as(texts(&["2026-03-01T05:00Z"]), ColumnType::Timestamp);
     assert_eq!(values(&read), ["2026-03-01T05:00:00"]);
     let read = read_as(texts(&["1e3", "NaN"]), ColumnType::Float64);
     assert_eq!(values(&read)[0], "1000.0");
     let read = read_as(texts(&["9223372036854775808"]), ColumnType::Int64);
-    assert_eq!(values(&read), ["type: '9223372036854775808' does not fit int64"]);
+    assert_eq!(
+        values(&read),
+        ["type: '9223372036854775808' does not fit int64"]
+    );
 
     let rules = Rules {
         nulls: vec!["NULL".to_owned()],
@@ -260,7 +337,10 @@ fn texts_are_parsed_as_in_any_other_format() {
 
 #[test]
 fn json_is_checked() {
-    let read = read_as(StringArray::from(vec!["{\"a\": [1]}", "{"]), ColumnType::Json);
+    let read = read_as(
+        StringArray::from(vec!["{\"a\": [1]}", "{"]),
+        ColumnType::Json,
+    );
     assert_eq!(values(&read), ["{\"a\": [1]}", "type: '{' is not a json"]);
 }
 
@@ -281,7 +361,10 @@ fn a_text_that_is_not_utf_8_is_a_fault_of_its_row() {
     let read = read_as(BinaryArray::from(bytes), ColumnType::Int64);
     assert_eq!(
         values(&read)[1..],
-        ["utf-8: 'b\\xFFd\\\\' is not UTF-8; its bad bytes are shown as \\xNN", "1"]
+        [
+            "utf-8: 'b\\xFFd\\\\' is not UTF-8; its bad bytes are shown as \\xNN",
+            "1"
+        ]
     );
 }
 
@@ -315,17 +398,30 @@ fn nested() -> Vec<u8> {
         ),
         (
             Arc::new(Field::new("name", DataType::Utf8, true)),
-            Arc::new(StringArray::from(vec![Some("a"), Some("b"), Some("c"), None])),
+            Arc::new(StringArray::from(vec![
+                Some("a"),
+                Some("b"),
+                Some("c"),
+                None,
+            ])),
         ),
     ]);
-    let element = Arc::new(Field::new("element", arrow::array::Array::data_type(&prices).clone(), true));
+    let element = Arc::new(Field::new(
+        "element",
+        arrow::array::Array::data_type(&prices).clone(),
+        true,
+    ));
     let items = ListArray::new(
         element,
         arrow::buffer::OffsetBuffer::from_lengths([2, 0, 0, 2]),
         Arc::new(prices),
         Some(vec![true, true, false, true].into()),
     );
-    let mut map = MapBuilder::new(None, StringBuilder::new(), arrow::array::Int64Builder::new());
+    let mut map = MapBuilder::new(
+        None,
+        StringBuilder::new(),
+        arrow::array::Int64Builder::new(),
+    );
     for row in 0..4 {
         for key in 0..row {
             map.keys().append_value(format!("k{key}"));
@@ -339,14 +435,25 @@ fn nested() -> Vec<u8> {
     )]);
     let payload = StructArray::new(
         vec![
-            Field::new("items", arrow::array::Array::data_type(&items).clone(), true),
-            Field::new("inner", arrow::array::Array::data_type(&inner).clone(), true),
+            Field::new(
+                "items",
+                arrow::array::Array::data_type(&items).clone(),
+                true,
+            ),
+            Field::new(
+                "inner",
+                arrow::array::Array::data_type(&inner).clone(),
+                true,
+            ),
         ]
         .into(),
         vec![Arc::new(items), Arc::new(inner)],
         Some(vec![true, true, true, true].into()),
     );
-    parquet(&[("payload", Arc::new(payload)), ("tags", Arc::new(map.finish()))])
+    parquet(&[
+        ("payload", Arc::new(payload)),
+        ("tags", Arc::new(map.finish())),
+    ])
 }
 
 #[test]
@@ -361,7 +468,10 @@ fn nested_values_are_made_by_name_and_faults_say_where() {
     let list = ColumnType::List(Arc::new(column("element", item)));
     let inner = ColumnType::Struct(vec![column("deep", ColumnType::Int64).required()].into());
     let columns = vec![
-        column("tags", ColumnType::Map(Arc::new(column("value", ColumnType::Int32)))),
+        column(
+            "tags",
+            ColumnType::Map(Arc::new(column("value", ColumnType::Int32))),
+        ),
         column(
             "payload",
             ColumnType::Struct(vec![column("inner", inner), column("items", list)].into()),
@@ -388,10 +498,17 @@ fn nested_values_are_made_by_name_and_faults_say_where() {
 #[test]
 fn parts_that_nobody_declared_are_warnings_and_missing_ones_follow_the_policy() {
     let inner = ColumnType::Struct(vec![column("other", ColumnType::Int64).required()].into());
-    let columns = vec![column("payload", ColumnType::Struct(vec![column("inner", inner)].into()))];
+    let columns = vec![column(
+        "payload",
+        ColumnType::Struct(vec![column("inner", inner)].into()),
+    )];
     let mut layout = layout(columns);
     let error = outcome(nested(), &layout, Options::default());
-    assert!(error.message().contains("no column 'payload.inner.other'"), "{}", error.message());
+    assert!(
+        error.message().contains("no column 'payload.inner.other'"),
+        "{}",
+        error.message()
+    );
 
     layout.missing_columns = MissingColumns::Null;
     let read = outcome(nested(), &layout, Options::default());
@@ -409,21 +526,31 @@ fn parts_that_nobody_declared_are_warnings_and_missing_ones_follow_the_policy() 
         ]
     );
     layout.extra_columns = ExtraColumns::Fail;
-    assert!(outcome(nested(), &layout, Options::default()).error.is_some());
+    assert!(
+        outcome(nested(), &layout, Options::default())
+            .error
+            .is_some()
+    );
     layout.extra_columns = ExtraColumns::Ignore;
     assert_eq!(outcome(nested(), &layout, Options::default()).warnings, []);
 }
 
 #[test]
 fn missing_columns_follow_the_policy() {
-    let columns = vec![column("a", ColumnType::Int32), column("aa", ColumnType::Date).required()];
+    let columns = vec![
+        column("a", ColumnType::Int32),
+        column("aa", ColumnType::Date).required(),
+    ];
     let mut layout = layout(columns);
     let file = parquet(&[
         ("a", Arc::new(Int32Array::from(vec![1])) as ArrayRef),
         ("AA_", Arc::new(Int32Array::from(vec![1]))),
     ]);
     let message = outcome(file.clone(), &layout, Options::default()).message();
-    assert!(message.contains("no column 'aa' (perhaps 'AA_' is meant)"), "{message}");
+    assert!(
+        message.contains("no column 'aa' (perhaps 'AA_' is meant)"),
+        "{message}"
+    );
     layout.missing_columns = MissingColumns::Null;
     let read = outcome(file, &layout, Options::default());
     assert_eq!(values(&read), ["required: 'aa' is required, and null here"]);
@@ -446,12 +573,18 @@ fn a_type_that_cannot_become_the_declared_one_is_said_when_the_file_is_opened() 
          it can be declared as float64"
     );
     assert_eq!(
-        says(one(Time64MicrosecondArray::from(vec![1])), ColumnType::Timestamp),
+        says(
+            one(Time64MicrosecondArray::from(vec![1])),
+            ColumnType::Timestamp
+        ),
         "column 'a' is declared as timestamp, and is time64(µs) in the file; \
          it can be declared as nothing: its type cannot be read"
     );
     assert_eq!(
-        says(one(StringArray::from(vec!["x"])), ColumnType::List(Arc::new(column("element", ColumnType::Text)))),
+        says(
+            one(StringArray::from(vec!["x"])),
+            ColumnType::List(Arc::new(column("element", ColumnType::Text)))
+        ),
         "column 'a' is declared as list of text, and is text in the file; \
          it can be declared as text, or as what its texts say"
     );
@@ -470,15 +603,26 @@ fn two_columns_with_one_name_cannot_be_told_apart() {
     ]);
     let columns = vec![column("a", ColumnType::Int32)];
     let message = outcome(file, &layout(columns), Options::default()).message();
-    assert!(message.contains("more than one column named 'a'"), "{message}");
+    assert!(
+        message.contains("more than one column named 'a'"),
+        "{message}"
+    );
 }
 
 #[test]
 fn a_file_may_have_no_rows_and_nothing_may_be_declared() {
     let columns = vec![column("a", ColumnType::Int32)];
-    let none = outcome(one(Int32Array::from(Vec::<i32>::new())), &layout(columns), Options::default());
+    let none = outcome(
+        one(Int32Array::from(Vec::<i32>::new())),
+        &layout(columns),
+        Options::default(),
+    );
     assert_eq!(values(&none), [""; 0]);
-    let rows = outcome(one(Int32Array::from(vec![1, 2])), &layout(vec![]), Options::default());
+    let rows = outcome(
+        one(Int32Array::from(vec![1, 2])),
+        &layout(vec![]),
+        Options::default(),
+    );
     assert_eq!(rows.message(), "");
     let raw: Vec<&str> = rows.rows.iter().map(|row| row.raw.as_str()).collect();
     assert_eq!(raw, ["{}", "{}"]);
@@ -488,8 +632,14 @@ fn a_file_may_have_no_rows_and_nothing_may_be_declared() {
 fn a_row_that_is_too_long_is_one_rejected_row() {
     let long = "é".repeat(100_000);
     let file = parquet(&[
-        ("a", Arc::new(StringArray::from(vec!["x", &long, "y"])) as ArrayRef),
-        ("b", Arc::new(StringArray::from(vec![Some("1"), Some("z"), None]))),
+        (
+            "a",
+            Arc::new(StringArray::from(vec!["x", &long, "y"])) as ArrayRef,
+        ),
+        (
+            "b",
+            Arc::new(StringArray::from(vec![Some("1"), Some("z"), None])),
+        ),
     ]);
     let columns = vec![
         column("a", ColumnType::Text),
@@ -540,8 +690,14 @@ fn files_of_other_writers_say_the_same() {
         column("price", decimal(12, 3)),
         column("at", ColumnType::Timestamp),
         column("day", ColumnType::Date),
-        column("tags", ColumnType::List(Arc::new(column("element", ColumnType::Text)))),
-        column("more", ColumnType::Map(Arc::new(column("value", ColumnType::Int64)))),
+        column(
+            "tags",
+            ColumnType::List(Arc::new(column("element", ColumnType::Text))),
+        ),
+        column(
+            "more",
+            ColumnType::Map(Arc::new(column("value", ColumnType::Int64))),
+        ),
         column("text", ColumnType::Int64),
     ]);
     let pyarrow = include_bytes!("../data/pyarrow.parquet").to_vec();
@@ -556,13 +712,22 @@ fn files_of_other_writers_say_the_same() {
         pyarrow[0],
         "0|name 0|∅|2026-03-01T00:00:00|9999-12-31|[]|{k: 0}|0"
     );
-    assert_eq!(values(&outcome(duckdb, &layout, Options::default())), pyarrow);
+    assert_eq!(
+        values(&outcome(duckdb, &layout, Options::default())),
+        pyarrow
+    );
 }
 
 /// A file of several row groups, one of which is longer than what one thread reads.
 fn many_rows() -> (Vec<u8>, Layout) {
     let numbers = |count: i64| {
-        let texts = (0..count).map(|n| if n % 1000 == 7 { "bad".to_owned() } else { n.to_string() });
+        let texts = (0..count).map(|n| {
+            if n % 1000 == 7 {
+                "bad".to_owned()
+            } else {
+                n.to_string()
+            }
+        });
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("a", Arc::new(StringArray::from_iter_values(texts))),
             ("b", Arc::new(Int64Array::from_iter_values(0..count))),
@@ -576,10 +741,14 @@ fn many_rows() -> (Vec<u8>, Layout) {
         .set_compression(::parquet::basic::Compression::SNAPPY)
         .build();
     let mut writer =
-        ::parquet::arrow::ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
+        ::parquet::arrow::ArrowWriter::try_new(&mut file, batch.schema(), Some(properties))
+            .unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-    let columns = vec![column("a", ColumnType::Int64), column("b", ColumnType::Int64)];
+    let columns = vec![
+        column("a", ColumnType::Int64),
+        column("b", ColumnType::Int64),
+    ];
     (file, layout(columns))
 }
 
@@ -600,15 +769,28 @@ fn any_number_of_threads_reads_every_row_once() {
                     })
                 })
                 .collect();
-            readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect()
+            readers
+                .into_iter()
+                .flat_map(|reader| reader.join().unwrap())
+                .collect()
         });
         let mut rows: Vec<(i64, i64)> = Vec::new();
         let mut faults = 0;
         let mut offsets = std::collections::BTreeSet::new();
         for block in &blocks {
             use arrow::array::AsArray;
-            let numbers = block.batch.column(1).as_primitive::<arrow::datatypes::Int64Type>();
-            rows.extend(block.lines.values().iter().copied().zip(numbers.values().iter().copied()));
+            let numbers = block
+                .batch
+                .column(1)
+                .as_primitive::<arrow::datatypes::Int64Type>();
+            rows.extend(
+                block
+                    .lines
+                    .values()
+                    .iter()
+                    .copied()
+                    .zip(numbers.values().iter().copied()),
+            );
             faults += block.faults.len();
             offsets.insert(block.byte_offset(0));
         }

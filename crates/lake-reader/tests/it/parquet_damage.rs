@@ -43,8 +43,13 @@ fn what_is_no_parquet_file_is_said_to_be_none() {
 fn a_file_cut_anywhere_is_an_error() {
     let file = file();
     for cut in 0..file.len() {
-        let error = outcome(&file[..cut], &layout(), Options::default()).error.unwrap();
-        assert!(matches!(error, ReadError::Parquet { .. }), "cut at {cut}: {error}");
+        let error = outcome(&file[..cut], &layout(), Options::default())
+            .error
+            .unwrap();
+        assert!(
+            matches!(error, ReadError::Parquet { .. }),
+            "cut at {cut}: {error}"
+        );
     }
 }
 
@@ -52,7 +57,12 @@ fn a_file_cut_anywhere_is_an_error() {
 fn a_page_that_does_not_have_its_checksum_is_an_error_that_names_the_row_group() {
     let layout = Layout::new(Format::Parquet, vec![Column::new("text", ColumnType::Text)]);
     let mut file = include_bytes!("../data/pyarrow.parquet").to_vec();
-    assert_eq!(outcome(file.clone(), &layout, Options::default()).rows.len(), 3000);
+    assert_eq!(
+        outcome(file.clone(), &layout, Options::default())
+            .rows
+            .len(),
+        3000
+    );
     let at = file.windows(4).rposition(|bytes| bytes == b"2750").unwrap();
     file[at] = b'9';
     let error = outcome(file, &layout, Options::default()).error.unwrap();

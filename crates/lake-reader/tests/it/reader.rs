@@ -2,7 +2,9 @@
 
 use std::io::{self, Read};
 
-use lake_reader::{Block, Column, ColumnType, Layout, Options, ReadError, Reader, Ranges, Source, check};
+use lake_reader::{
+    Block, Column, ColumnType, Layout, Options, Ranges, ReadError, Reader, Source, check,
+};
 
 use crate::support::{read, text_columns};
 

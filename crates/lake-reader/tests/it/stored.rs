@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use ::parquet::arrow::ArrowWriter;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ::parquet::arrow::ArrowWriter;
 use lake_reader::{Layout, Options, ReadError, Reader, Warning};
 
 use crate::support::{Row, rows_of};
