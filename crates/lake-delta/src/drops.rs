@@ -41,6 +41,20 @@ impl Drops {
         self.files.iter().map(|(index, file)| (*index, file.count))
     }
 
+    /// Whether a row is marked.
+    pub(crate) fn has(&self, (index, row): (usize, usize)) -> bool {
+        let file = self.files.get(&index);
+        file.is_some_and(|file| row < file.gone.len() && file.gone.get_bit(row))
+    }
+
+    /// The marked rows, by their file's index and their own.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.files.iter().flat_map(|(index, file)| {
+            let rows = (0..file.gone.len()).filter(|row| file.gone.get_bit(*row));
+            rows.map(|row| (*index, row))
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
@@ -73,6 +87,8 @@ mod tests {
         assert!(!drops.drop_at((3, 1)));
         assert!(drops.drop_at((3, 9)));
         assert_eq!(drops.touched().collect::<Vec<_>>(), [(3, 2)]);
+        assert_eq!(drops.rows().collect::<Vec<_>>(), [(3, 1), (3, 9)]);
+        assert!(drops.has((3, 9)) && !drops.has((3, 10)) && !drops.has((0, 1)));
         let kept = drops.kept(3, 0, 3);
         assert_eq!(
             kept.iter().collect::<Vec<_>>(),

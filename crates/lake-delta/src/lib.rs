@@ -30,6 +30,7 @@ mod write;
 
 pub use apply::{Applied, apply, check, checkpoint};
 pub use error::{Error, Result, is_storage_full};
+pub use merge::Withdrawn;
 pub use prepare::{Attempt, Differences, Groups, Tombstones, Versions};
 pub use prepared::{Commit, Counts, Merged, Prepared, Stamp};
 pub use root::Root;

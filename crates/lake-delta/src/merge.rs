@@ -17,6 +17,7 @@
 
 mod decide;
 mod rewrite;
+mod withdraw;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use datafusion::physical_plan::ExecutionPlan;
 use deltalake::kernel::Add;
 
+use crate::drops::Drops;
 use crate::newest::KeyRule;
 use crate::prepare::{Attempt, Differences};
 use crate::prepared::Merged;
@@ -32,10 +34,13 @@ use crate::stats::{Range, may_share, ranges, ranges_of};
 use crate::write::{Target, Written, write_plan};
 use crate::{Result, Snapshot, TableSpec};
 
+pub use withdraw::Withdrawn;
+
 /// What decides between a new row and a stored one.
 pub(crate) enum Rule {
-    /// The higher sequence stays; equal ones are the same row.
-    Newest,
+    /// The higher sequence stays; equal ones are the same row. Stored rows
+    /// that are taken back do not count.
+    Newest(Option<Withdrawn>),
     /// The new row stays unless it says the same; stored rows without a
     /// successor go.
     Differences(Differences),
@@ -72,6 +77,12 @@ pub(crate) async fn prepare(
     if let Some(dead) = &mut dead {
         dead.old = dead.candidates(&dead.incoming(Some(&live)), rule, decide);
     }
+    if let Rule::Newest(Some(withdrawn)) = decide {
+        live.withdraw(attempt, withdrawn).await?;
+        if let Some(dead) = &mut dead {
+            dead.withdraw(attempt, withdrawn).await?;
+        }
+    }
 
     let merge = Merge {
         attempt,
@@ -81,6 +92,8 @@ pub(crate) async fn prepare(
         dead,
     };
     let decided = merge.decide().await?;
+    let vanished = decided.live.vanished;
+    let forgotten = decided.dead.vanished;
     let mut counts = decided.live.counts(merge.live.rows);
     counts.superseded += written.superseded;
     let tombstones = match merge.dead {
@@ -98,7 +111,12 @@ pub(crate) async fn prepare(
         }
     };
     let table = merge.live.rewrite(attempt, decided.live, counts).await?;
-    Ok(Merged { table, tombstones })
+    Ok(Merged {
+        table,
+        tombstones,
+        vanished,
+        forgotten,
+    })
 }
 
 /// What is compared: the rows of the sides that there are.
@@ -122,6 +140,8 @@ struct Side {
     rows: u64,
     /// Files of the base that the change may have something to do with.
     old: Vec<DataFile>,
+    /// Rows of the old files that are taken back.
+    withdrawn: Drops,
 }
 
 impl Side {
@@ -137,6 +157,7 @@ impl Side {
             new: Vec::new(),
             rows: 0,
             old: Vec::new(),
+            withdrawn: Drops::default(),
         })
     }
 
@@ -172,7 +193,7 @@ impl Side {
             return Vec::new();
         };
         let (columns, wanted): (Vec<String>, Vec<HashMap<String, Range>>) = match decide {
-            Rule::Newest => {
+            Rule::Newest(_) => {
                 // The key determines the partition, so a partition column rules out too.
                 let mut columns = rule.key.clone();
                 let partitions = base.partition_by.iter();

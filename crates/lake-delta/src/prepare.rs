@@ -138,8 +138,8 @@ impl Attempt {
         plan: Arc<dyn ExecutionPlan>,
         versions: Versions,
     ) -> Result<Merged> {
-        self.merge_versions(spec, base, plan, versions, &Rule::Newest)
-            .await
+        let rule = Rule::Newest(None);
+        self.merge_versions(spec, base, plan, versions, &rule).await
     }
 
     /// Makes the table, and its tombstones, equal to what `plan` yields once
@@ -165,7 +165,7 @@ impl Attempt {
             .await
     }
 
-    async fn merge_versions(
+    pub(crate) async fn merge_versions(
         &self,
         spec: &TableSpec,
         base: Option<Snapshot>,

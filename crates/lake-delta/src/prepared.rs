@@ -104,6 +104,23 @@ pub struct Merged {
     /// Its tombstones, which one seal has to name together with the table;
     /// `None` where nothing of the table has ever been deleted.
     pub tombstones: Option<Prepared>,
+    /// Rows of the table whose key has gone without a deletion.
+    pub vanished: u64,
+    /// Deletions that are forgotten, without a row in their place.
+    pub forgotten: u64,
+}
+
+impl Merged {
+    /// A change without deletions.
+    #[must_use]
+    pub fn of(table: Prepared) -> Self {
+        Self {
+            vanished: table.counts.deleted,
+            table,
+            tombstones: None,
+            forgotten: 0,
+        }
+    }
 }
 
 /// Where to find the rows that a change put in and took out.

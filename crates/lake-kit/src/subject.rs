@@ -67,6 +67,7 @@ impl Subject {
             clock: clock::now,
             host: machine.host.clone(),
             threads: machine.threads,
+            progress: Arc::default(),
         })
     }
 }

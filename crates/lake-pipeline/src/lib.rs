@@ -21,7 +21,7 @@
 //! )
 //! .unwrap();
 //! assert_eq!(pipeline.root, "/srv/lake");
-//! assert_eq!(pipeline.inputs["readings"].path, "/srv/data/utility/*.csv");
+//! assert_eq!(pipeline.inputs["readings"].paths[0].as_str(), "/srv/data/utility/*.csv");
 //! ```
 //!
 //! The crate touches nothing: it reads no file, no environment and no clock.
@@ -36,8 +36,11 @@
 //!    required. Unknown keys, `--set` and [`json_schema`] all come from this
 //!    description, so they cannot disagree.
 //! 3. `resolve` walks both together and applies flags, variables and defaults.
-//!    `rules` (with `cron` and `location`) decide about single values, `phrases`
-//!    say what belongs where.
+//!    `rules` (with `cron`, `location` and `input_rules`) decide about single
+//!    values, `phrases` say what belongs where.
+//!
+//! `pattern` reads what an input's path describes, and matches paths with it:
+//! text in, text out, so that any store can be listed with it.
 //!
 //! Nothing stops at the first fault, apart from text that is not YAML at all.
 //!
@@ -53,9 +56,12 @@
 
 mod cron;
 mod fault;
+mod input;
+mod input_rules;
 mod interpolate;
 mod location;
 mod overrides;
+mod pattern;
 mod phrases;
 mod pipeline;
 mod resolve;
@@ -65,9 +71,11 @@ mod settings;
 mod yaml;
 
 pub use fault::{Fault, Faults, Place};
+pub use input::{DoneMarker, FileOrder, InputSource, OnChange, OnEmpty, OnLate, OnTruncated};
 pub use location::absolute;
 pub use overrides::Overrides;
-pub use pipeline::{InputSource, Limits, OnChange, Pipeline, RejectedLimit, TransformRef};
+pub use pattern::{PathValues, Pattern};
+pub use pipeline::{Limits, Pipeline, RejectedLimit, TransformRef};
 pub use resolve::parse;
 pub use schema::json_schema;
 pub use settings::{SettingHelp, settings};

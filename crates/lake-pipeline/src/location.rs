@@ -18,13 +18,13 @@ pub(crate) fn root_schema() -> Value {
     json!({ "type": "string", "minLength": 1 })
 }
 
-/// A file or glob: an absolute path, or a URL exactly as written.
+/// A file or a pattern of files: an absolute path, or a URL exactly as written.
 pub(crate) fn source(text: &str, base: &Path) -> Result<String, Problem> {
     match check(text)? {
         Location::Url => Ok(text.to_owned()),
         Location::Path if Path::new(text).is_absolute() => utf8(&absolute(text, base)),
         Location::Path => {
-            let base = PathBuf::from(escape_glob(&utf8(base)?));
+            let base = PathBuf::from(escape_pattern(&utf8(base)?));
             utf8(&absolute(text, &base))
         }
     }
@@ -142,12 +142,12 @@ fn utf8(path: &Path) -> Result<String, Problem> {
     })
 }
 
-/// Makes glob characters in a directory stand for themselves.
-fn escape_glob(path: &str) -> String {
+/// Makes the characters of patterns in a directory stand for themselves.
+fn escape_pattern(path: &str) -> String {
     let mut escaped = String::with_capacity(path.len());
     for c in path.chars() {
         match c {
-            '*' | '?' | '[' => escaped.extend(['[', c, ']']),
+            '*' | '?' | '[' | '{' => escaped.extend(['[', c, ']']),
             other => escaped.push(other),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) fn members(shape: &Shape, one_of_the_named: bool) -> String {
         keys.join(", ")
     };
     match shape {
-        Shape::Scalar { .. } => String::new(),
+        Shape::Scalar { .. } | Shape::OneOrMore { .. } => String::new(),
         Shape::Named { name, members } if !one_of_the_named => {
             format!("a `name:` per {}, and in it {}", name.of, keys(members))
         }
@@ -52,7 +52,7 @@ pub(crate) fn what_it_is(node: &Node) -> String {
             Kind::Text => "text".to_owned(),
         },
         Content::Mapping(_) => "a mapping".to_owned(),
-        Content::List => "a list".to_owned(),
+        Content::List(_) => "a list".to_owned(),
         Content::Refused => "something else".to_owned(),
     }
 }

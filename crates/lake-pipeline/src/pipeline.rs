@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::input::InputSource;
+
 /// A pipeline file after every check: no variable is left to substitute and no
 /// path is left to resolve.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,37 +46,25 @@ pub struct TransformRef {
     pub trusted_keys: Option<PathBuf>,
 }
 
-/// Where the files of one input are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputSource {
-    /// A file or a glob: an absolute path, or a URL exactly as written.
-    ///
-    /// Only what the user wrote is a pattern: glob characters in the directory
-    /// that a relative path starts from are escaped, as `[*]`, `[?]` and `[[]`.
-    pub path: String,
-    /// What happens when a file that was loaded before has new content.
-    pub on_change: OnChange,
-}
-
-/// What to do with a file that was loaded before and now has other content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnChange {
-    /// Stop the run: a changed file is a surprise.
-    #[default]
-    Fail,
-    /// Load the file again and merge its rows over those of its earlier content.
-    Upsert,
-    /// Keep what was loaded and leave the new content unread.
-    Skip,
-}
-
 /// How much a run may use and tolerate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Memory for the whole run, in bytes; `None` leaves the choice to the run.
     pub memory: Option<u64>,
     /// How many rows of an input may be rejected.
     pub rejected: RejectedLimit,
+    /// How long a record may be, in bytes; a longer one is rejected.
+    pub max_record_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: None,
+            rejected: RejectedLimit::default(),
+            max_record_bytes: 1 << 20,
+        }
+    }
 }
 
 /// The share of an input's rows that may be rejected before a run publishes

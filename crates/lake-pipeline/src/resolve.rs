@@ -1,5 +1,7 @@
 //! The file, the flags and the variables together, to a plan or its faults.
 
+mod inputs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -7,7 +9,7 @@ use crate::fault::{Fault, Faults, Place, Problem};
 use crate::interpolate;
 use crate::overrides::{Given, Overrides};
 use crate::phrases::{about, members, named, one_value, unknown_flag, unknown_key, what_it_is};
-use crate::pipeline::{InputSource, Limits, Pipeline, TransformRef};
+use crate::pipeline::{Limits, Pipeline, TransformRef};
 use crate::settings::{self, NameRule, Plain, Scalar, Setting, Shape, dotted};
 use crate::yaml::{self, Content, Entry, Kind, Node};
 
@@ -184,36 +186,14 @@ impl<'a> Resolver<'a> {
             .collect()
     }
 
-    fn inputs(&mut self, file: &Section<'_>) -> BTreeMap<String, InputSource> {
-        let inputs = self.open(file, &settings::INPUTS);
-        if inputs.entries.is_empty() && !inputs.reported {
-            self.fault_at(
-                inputs.at,
-                Problem::new("inputs: there is none, and a transform reads at least one")
-                    .help("name one: `readings: { path: ../data/*.csv }`"),
-            );
-        }
-        let mut sources = BTreeMap::new();
-        for entry in inputs.entries {
-            let input = self.open_input(&inputs, entry);
-            let path = self.read(&input, &settings::INPUT_PATH);
-            let on_change = self
-                .read(&input, &settings::INPUT_ON_CHANGE)
-                .unwrap_or_default();
-            if let Some(path) = path {
-                sources
-                    .entry(entry.key.clone())
-                    .or_insert(InputSource { path, on_change });
-            }
-        }
-        sources
-    }
-
     fn limits(&mut self, file: &Section<'_>) -> Limits {
         let limits = self.open(file, &settings::LIMITS);
         Limits {
             memory: self.read(&limits, &settings::MEMORY),
             rejected: self.read(&limits, &settings::REJECTED).unwrap_or_default(),
+            max_record_bytes: self
+                .read(&limits, &settings::MAX_RECORD_BYTES)
+                .unwrap_or(Limits::default().max_record_bytes),
         }
     }
 }
@@ -267,7 +247,8 @@ impl Resolver<'_> {
                     "write below it: {}",
                     members(&setting.shape, input.is_some())
                 );
-                self.wrong_type(&key, entry, "a mapping of `key: value` lines", &help);
+                let value = (entry.at, &entry.value);
+                self.wrong_type(&key, value, "a mapping of `key: value` lines", &help);
                 (&[][..], true)
             }
         };
@@ -369,11 +350,21 @@ impl Resolver<'_> {
             };
         }
         let entry = entry?;
-        let (text, base) = self.written(key, entry, &scalar.setting)?;
+        self.parsed(key, (entry.at, &entry.value), scalar)
+    }
+
+    /// One value that stands in the file: where its key is, and what it is.
+    fn parsed<T>(
+        &mut self,
+        key: &str,
+        (at, value): (usize, &Node),
+        scalar: &'static Scalar<T>,
+    ) -> Option<T> {
+        let (text, base) = self.written(key, (at, value), &scalar.setting)?;
         match (scalar.parse)(&text, &base) {
             Ok(value) => Some(value),
             Err(problem) => {
-                self.fault_at(entry.value.at, about(key, problem));
+                self.fault_at(value.at, about(key, problem));
                 None
             }
         }
@@ -399,14 +390,15 @@ impl Resolver<'_> {
     fn written(
         &mut self,
         key: &str,
-        entry: &Entry,
+        (at, value): (usize, &Node),
         setting: &Setting,
     ) -> Option<(String, PathBuf)> {
-        let plain = match setting.shape {
-            Shape::Scalar { plain, .. } => plain,
-            _ => Plain::Text,
+        let (plain, expected) = match setting.shape {
+            Shape::Scalar { plain, .. } => (plain, plain.in_words()),
+            Shape::OneOrMore { .. } => (Plain::Text, "text or a list of it"),
+            _ => (Plain::Text, Plain::Text.in_words()),
         };
-        let scalar = match &entry.value.content {
+        let scalar = match &value.content {
             Content::Refused => return None,
             Content::Scalar(scalar) if plain.takes(scalar.kind) => scalar,
             content => {
@@ -416,9 +408,9 @@ impl Resolver<'_> {
                     {
                         format!("put it in quotes: \"{}\"", scalar.text)
                     }
-                    _ => one_value(&entry.key, setting),
+                    _ => one_value(key.rsplit_once('.').map_or(key, |(_, last)| last), setting),
                 };
-                self.wrong_type(key, entry, plain.in_words(), &help);
+                self.wrong_type(key, (at, value), expected, &help);
                 return None;
             }
         };
@@ -434,9 +426,7 @@ impl Resolver<'_> {
             Err(problems) => {
                 for (offset, problem) in problems {
                     // Behind escapes or folded lines only the start is certain.
-                    let at = scalar
-                        .verbatim_at
-                        .map_or(entry.value.at, |start| start + offset);
+                    let at = scalar.verbatim_at.map_or(value.at, |start| start + offset);
                     self.fault_at(at, about(key, problem));
                 }
                 None
@@ -445,16 +435,16 @@ impl Resolver<'_> {
     }
 
     /// A value of the wrong type, or none. `help` says what to write instead.
-    fn wrong_type(&mut self, key: &str, entry: &Entry, expected: &str, help: &str) {
-        let (at, message) = match &entry.value.content {
+    fn wrong_type(&mut self, key: &str, (at, value): (usize, &Node), expected: &str, help: &str) {
+        let (at, message) = match &value.content {
             // What is not there has no place of its own.
             Content::Scalar(scalar) if scalar.kind == Kind::Null => {
-                (entry.at, format!("`{key}` has no value"))
+                (at, format!("`{key}` has no value"))
             }
             _ => {
-                let found = what_it_is(&entry.value);
+                let found = what_it_is(value);
                 let message = format!("{key}: expected {expected}, found {found}");
-                (entry.value.at, message)
+                (value.at, message)
             }
         };
         self.fault_at(at, Problem::new(message).help(help));

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::fault::Problem;
-use crate::pipeline::{OnChange, RejectedLimit};
+use crate::pipeline::RejectedLimit;
 use crate::settings::nearest;
 
 /// Directory and file names have to stay below 255 bytes together with what is
@@ -119,27 +119,22 @@ pub(crate) fn version_schema() -> Value {
     json!({ "type": ["string", "number"], "minLength": 1 })
 }
 
-/// What a file can be done with when it has changed, as it is written.
-const ON_CHANGE: [(&str, OnChange); 3] = [
-    ("fail", OnChange::Fail),
-    ("upsert", OnChange::Upsert),
-    ("skip", OnChange::Skip),
-];
-
-pub(crate) fn on_change(text: &str, _: &Path) -> Result<OnChange, Problem> {
-    if let Some((_, value)) = ON_CHANGE.iter().find(|(name, _)| *name == text) {
+/// The value that `text` names, of all that there are.
+pub(crate) fn choice<T: Copy>(text: &str, all: &[(&str, T)]) -> Result<T, Problem> {
+    if let Some((_, value)) = all.iter().find(|(name, _)| *name == text) {
         return Ok(*value);
     }
-    let accepted = ON_CHANGE.map(|(name, _)| name);
-    let guess = nearest(text, accepted)
+    let accepted: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    let guess = nearest(text, accepted.iter().copied())
         .map(|name| format!("did you mean `{name}`? "))
         .unwrap_or_default();
     Err(Problem::new(format!("`{text}` is not accepted"))
         .help(format!("{guess}accepted are: {}", accepted.join(", "))))
 }
 
-pub(crate) fn on_change_schema() -> Value {
-    json!({ "type": "string", "enum": ON_CHANGE.map(|(name, _)| name) })
+pub(crate) fn choice_schema<T>(all: &[(&str, T)]) -> Value {
+    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    json!({ "type": "string", "enum": names })
 }
 
 /// Units of sizes, in lower case.
@@ -156,8 +151,43 @@ const UNITS: [(&str, u64); 10] = [
     ("tib", 1 << 40),
 ];
 
+/// An amount of memory.
+pub(crate) fn memory(text: &str, _: &Path) -> Result<u64, Problem> {
+    match size(text)? {
+        0 => Err(Problem::new(format!("`{text}` is no memory at all"))
+            .help("leave the setting out for the default")),
+        bytes => Ok(bytes),
+    }
+}
+
+/// The shortest and the longest limit of records.
+const RECORD_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=256 << 20;
+
+/// How long a record may be.
+pub(crate) fn record_bytes(text: &str, _: &Path) -> Result<u64, Problem> {
+    let bytes = size(text)?;
+    if RECORD_BYTES.contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err(
+        Problem::new(format!("`{text}` is not between 1KiB and 256MiB")).help(
+            "a record is held in memory, once per thread; leave the setting out for the default",
+        ),
+    )
+}
+
+pub(crate) fn record_bytes_schema() -> Value {
+    let mut schema = size_schema();
+    schema["anyOf"][0] = json!({
+        "type": "integer",
+        "minimum": RECORD_BYTES.start(),
+        "maximum": RECORD_BYTES.end(),
+    });
+    schema
+}
+
 /// A number of bytes; a fraction of a byte is dropped.
-pub(crate) fn size(text: &str, _: &Path) -> Result<u64, Problem> {
+pub(crate) fn size(text: &str) -> Result<u64, Problem> {
     let not_a_size = || {
         Problem::new(format!("`{text}` is not a size"))
             .help("write bytes, or a number with a unit: 1048576, 512MiB, 1.5GiB, 1GB")
@@ -176,16 +206,11 @@ pub(crate) fn size(text: &str, _: &Path) -> Result<u64, Problem> {
             .help("write what this machine can spare, for example 4GiB")
     };
     let (digits, scale) = decimal(number).ok_or_else(not_a_size)?;
-    let bytes = digits
+    digits
         .checked_mul(u128::from(*factor))
         .map(|scaled| scaled / scale)
         .and_then(|bytes| u64::try_from(bytes).ok())
-        .ok_or_else(too_large)?;
-    if bytes == 0 {
-        return Err(Problem::new(format!("`{text}` is no memory at all"))
-            .help("leave the setting out for the default"));
-    }
-    Ok(bytes)
+        .ok_or_else(too_large)
 }
 
 pub(crate) fn size_schema() -> Value {

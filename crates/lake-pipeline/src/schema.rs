@@ -25,6 +25,11 @@ pub fn json_schema() -> Value {
 fn of(setting: &Setting) -> Value {
     let mut schema = match &setting.shape {
         Shape::Scalar { schema, .. } => or_variable(schema()),
+        Shape::OneOrMore { schema } => {
+            let one = or_variable(schema());
+            let list = json!({ "type": "array", "items": one, "minItems": 1 });
+            Map::from_iter([("anyOf".to_owned(), json!([one, list]))])
+        }
         Shape::Group(members) => group(members),
         Shape::Named { name, members } => Map::from_iter([
             ("type".to_owned(), json!("object")),

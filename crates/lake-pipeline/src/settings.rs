@@ -4,14 +4,21 @@
 //! Schema and the help all read this description. A setting is added here and
 //! read in `resolve`; a test fails where only one of the two was done.
 
+mod inputs;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::fault::Problem;
-use crate::pipeline::{OnChange, RejectedLimit};
+use crate::pipeline::RejectedLimit;
 use crate::yaml::Kind;
 use crate::{cron, location, rules};
+
+pub(crate) use inputs::{
+    DONE_MARKER, EXPECT_EVERY, INPUT_NAME, INPUTS, MAX_BYTES, MAX_FILES, ON_CHANGE, ON_EMPTY,
+    ON_LATE, ON_TRUNCATED, ORDER, PATH, SETTLE,
+};
 
 /// One key, and what may stand behind it.
 #[derive(Debug)]
@@ -45,6 +52,11 @@ pub(crate) enum Shape {
         /// What is fine without quotes.
         plain: Plain,
         /// The JSON Schema of the value.
+        schema: fn() -> Value,
+    },
+    /// One value without quotes as text, or a list of them.
+    OneOrMore {
+        /// The JSON Schema of each.
         schema: fn() -> Value,
     },
     /// A mapping with these keys.
@@ -274,56 +286,14 @@ pub(crate) static ROOT: Scalar<String> = Scalar {
     parse: location::root,
 };
 
-pub(crate) static INPUTS: Setting = Setting {
-    key: "inputs",
-    doc: "Where each input of the transform comes from, by the name that the \
-          transform gives it.",
-    required: true,
-    shape: Shape::Named {
-        name: &INPUT_NAME,
-        members: &[&INPUT_PATH.setting, &INPUT_ON_CHANGE.setting],
-    },
-    ..BLANK
-};
-
-pub(crate) static INPUT_NAME: NameRule = NameRule {
-    of: "input",
-    check: rules::input_name,
-    pattern: rules::IDENTIFIER_PATTERN,
-};
-
-pub(crate) static INPUT_PATH: Scalar<String> = Scalar {
-    setting: Setting {
-        key: "path",
-        doc: "A file or a glob, relative to this file, or a URL in an object store.",
-        required: true,
-        example: Some("../data/utility/*.csv"),
-        flag: Some("--input <name>"),
-        variable: Some("LAKE_INPUT_<NAME>"),
-        shape: text(location::source_schema),
-        ..BLANK
-    },
-    parse: location::source,
-};
-
-pub(crate) static INPUT_ON_CHANGE: Scalar<OnChange> = Scalar {
-    setting: Setting {
-        key: "on_change",
-        doc: "What happens when a file that was loaded before has new content: \
-              `fail` stops the run, `upsert` merges its rows over the earlier \
-              ones, `skip` leaves it unread.",
-        default: Some("fail"),
-        example: Some("upsert"),
-        shape: text(rules::on_change_schema),
-        ..BLANK
-    },
-    parse: rules::on_change,
-};
-
 pub(crate) static LIMITS: Setting = Setting {
     key: "limits",
     doc: "How much a run may use and tolerate.",
-    shape: Shape::Group(&[&MEMORY.setting, &REJECTED.setting]),
+    shape: Shape::Group(&[
+        &MEMORY.setting,
+        &REJECTED.setting,
+        &MAX_RECORD_BYTES.setting,
+    ]),
     ..BLANK
 };
 
@@ -336,7 +306,7 @@ pub(crate) static MEMORY: Scalar<u64> = Scalar {
         shape: text_or_number(rules::size_schema),
         ..BLANK
     },
-    parse: rules::size,
+    parse: rules::memory,
 };
 
 pub(crate) static REJECTED: Scalar<RejectedLimit> = Scalar {
@@ -350,6 +320,19 @@ pub(crate) static REJECTED: Scalar<RejectedLimit> = Scalar {
         ..BLANK
     },
     parse: rules::share,
+};
+
+pub(crate) static MAX_RECORD_BYTES: Scalar<u64> = Scalar {
+    setting: Setting {
+        key: "max_record_bytes",
+        doc: "How long a record may be, from 1KiB to 256MiB; a longer one is \
+              rejected, and its beginning is kept.",
+        default: Some("1MiB"),
+        example: Some("16MiB"),
+        shape: text_or_number(rules::record_bytes_schema),
+        ..BLANK
+    },
+    parse: rules::record_bytes,
 };
 
 pub(crate) static SCHEDULE: Scalar<String> = Scalar {
@@ -384,6 +367,10 @@ const fn text(schema: fn() -> Value) -> Shape {
         plain: Plain::Text,
         schema,
     }
+}
+
+const fn one_or_more(schema: fn() -> Value) -> Shape {
+    Shape::OneOrMore { schema }
 }
 
 const fn text_or_number(schema: fn() -> Value) -> Shape {
@@ -446,7 +433,7 @@ fn collect(
     found: &mut Vec<(String, &'static Setting)>,
 ) {
     match &setting.shape {
-        Shape::Scalar { .. } => found.push((key.to_owned(), setting)),
+        Shape::Scalar { .. } | Shape::OneOrMore { .. } => found.push((key.to_owned(), setting)),
         Shape::Group(members) => {
             for member in *members {
                 collect(member, &dotted(key, member.key), names, found);

@@ -1,8 +1,7 @@
 //! YAML text to a tree in which every key and value knows where it stands.
 //!
-//! The tree holds what a pipeline file can say: mappings and scalars. Lists are
-//! only noted, because no setting takes one. Anchors, aliases, tags and further
-//! documents are refused where they stand: a pipeline file should read the same
+//! The tree holds what a pipeline file can say: mappings, scalars and lists.
+//! Anchors, aliases, tags and further documents are refused where they stand: a pipeline file should read the same
 //! to everybody, also to those who never learned them.
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
@@ -37,7 +36,7 @@ pub(crate) struct Node {
 pub(crate) enum Content {
     Scalar(Scalar),
     Mapping(Vec<Entry>),
-    List,
+    List(Vec<Node>),
     /// Something that has been reported and about which nothing else is known.
     Refused,
 }
@@ -133,10 +132,7 @@ where
                 Content::Scalar(self.scalar(text.into_owned(), style, span))
             }
             Event::MappingStart(..) => Content::Mapping(self.entries()?),
-            Event::SequenceStart(..) => {
-                self.skip_list()?;
-                Content::List
-            }
+            Event::SequenceStart(..) => Content::List(self.items()?),
             _ => {
                 self.refuse_alias(span);
                 Content::Refused
@@ -196,15 +192,15 @@ where
         Ok(entries)
     }
 
-    /// Passes over a list; what is refused inside it is still noted.
-    fn skip_list(&mut self) -> Result<(), ScanError> {
+    fn items(&mut self) -> Result<Vec<Node>, ScanError> {
+        let mut items = Vec::new();
         while let Some((event, span)) = self.next()? {
             if matches!(event, Event::SequenceEnd) {
                 break;
             }
-            self.node(event, &span)?;
+            items.push(self.node(event, &span)?);
         }
-        Ok(())
+        Ok(items)
     }
 
     /// The next event that is part of the tree; anchors are noted on the way.

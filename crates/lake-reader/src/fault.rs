@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 
 /// The names of the checks that a record can fail.
 pub mod check {
-    /// The record has too few or too many fields.
+    /// The record has too few or too many fields, or one that is not declared and must be.
     pub const FIELDS: &str = "fields";
     /// A quote is not closed, or there is text after the one that closes.
     pub const QUOTE: &str = "quote";
+    /// The record is not JSON, not an object, or has a name more than once.
+    pub const JSON: &str = "json";
     /// A value is not UTF-8.
     pub const UTF_8: &str = "utf-8";
     /// A required value is empty.
@@ -17,6 +19,8 @@ pub mod check {
     pub const TYPE: &str = "type";
     /// The record is longer than the limit.
     pub const RECORD_SIZE: &str = "record size";
+    /// The compressed file stops within the record.
+    pub const TRUNCATED: &str = "truncated";
 }
 
 /// One reason why a record is not accepted.

@@ -10,24 +10,22 @@
 //! part is a pure function:
 //!
 //! ```text
-//!  bytes ──► Chunks ──► Chunk (whole records) ──► Binding::parse ──► Block
-//!               │                                     ▲
-//!               └─► Header ─► Binding::new ───────────┘   (names to positions, once per file)
+//!  Source ──► text ──► cut (in order) ──► whole records ──► parse (any thread) ──► Block
 //! ```
 //!
-//! [`Reader`] runs these steps one after another, which is all that a small
-//! file needs:
+//! [`Reader::next_block`] does both for the next piece of a file, and may be called from any number
+//! of threads:
 //!
 //! ```
-//! use lake_reader::{Column, ColumnType, Options, Reader};
+//! use lake_reader::{Column, ColumnType, Layout, Options, Reader};
 //!
 //! let columns = vec![
 //!     Column::new("meter", ColumnType::Text).required(),
 //!     Column::new("kwh", ColumnType::Decimal { precision: 12, scale: 3 }),
 //! ];
-//! let file = "meter,kwh\nM1,1.25\nM2,a lot\n";
-//! let mut reader = Reader::open(file.as_bytes(), columns, Options::default())?;
-//! for block in reader.by_ref() {
+//! let file = b"meter,kwh\nM1,1.25\nM2,a lot\n".to_vec();
+//! let reader = Reader::open(&file, &Layout::csv(columns), Options::default())?;
+//! while let Some(block) = reader.next_block() {
 //!     let block = block?;
 //!     assert_eq!(block.batch.num_rows(), 2);
 //!     assert_eq!(block.faults[0].message, "'a lot' is not a decimal(12, 3)");
@@ -74,23 +72,27 @@
 //! column and NULL in any other. A required column takes neither NULL nor the
 //! empty string. Spaces and tabs around a value are ignored, except in text.
 
-mod binding;
-mod cells;
-mod chunks;
+mod block;
+mod chunk;
 mod column;
-mod decimal;
+mod delimited;
 mod fault;
-mod header;
-mod number;
+mod json;
+mod layout;
+mod mismatch;
 mod reader;
-mod reason;
-mod record;
-mod rows;
-mod time;
+mod rules;
+mod source;
+mod text;
+mod values;
 
-pub use binding::{Binding, Block};
-pub use chunks::{Chunk, Chunks, Options};
+pub use block::Block;
+pub use chunk::{OnTruncated, Options};
 pub use column::{Column, ColumnType};
 pub use fault::{Fault, check};
-pub use header::{Header, HeaderError, MissingColumn, Warning};
-pub use reader::{Counters, ReadError, Reader};
+pub use layout::{Dialect, Encoding, ExtraColumns, Format, Layout, MissingColumns};
+pub use mismatch::{HeaderError, MissingColumn, Warning};
+pub use reader::{ReadError, Reader};
+pub use rules::{Ambiguous, Nonexistent, Rules, Whitespace, Zone};
+pub use source::{LocalFile, Source};
+pub use text::EncodingError;

@@ -1,34 +1,107 @@
-//! Reading a file from start to end on one thread.
+//! A file that is being read, by as many threads as like.
+//!
+//! Finding where records end has to happen in order, and is cheap; making values of them does not,
+//! and is not. So a thread takes the next piece of whole records under a lock, and parses it
+//! without one.
 
-use std::io::{self, Read};
-use std::sync::Arc;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::{Mutex, PoisonError};
 
-use crate::binding::{Binding, Block};
-use crate::chunks::{Chunks, Options};
-use crate::column::Column;
-use crate::header::{Header, HeaderError, Warning};
+use arrow::datatypes::SchemaRef;
 
-/// The blocks of one file, in order.
+use crate::block::Block;
+use crate::chunk::{Chunk, Options};
+use crate::delimited;
+use crate::json;
+use crate::layout::{Format, Layout};
+use crate::mismatch::{HeaderError, Warning};
+use crate::source::Source;
+use crate::text::{EncodingError, Text};
+
+/// The blocks of one file.
 ///
-/// It is an iterator of blocks; after an error there are no more.
+/// Any thread may ask for the next block. What they are, taken together, does not depend on how
+/// many threads ask; with more than one, they come in any order.
 #[derive(Debug)]
-pub struct Reader<R> {
-    chunks: Chunks<R>,
-    header: Header,
-    binding: Binding,
-    warnings: Vec<Warning>,
-    counters: Counters,
+pub struct Reader {
+    pieces: Box<dyn Pieces>,
+    schema: SchemaRef,
+    header: String,
 }
 
-/// What a [`Reader`] has seen so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// The records after the header. Each is one row.
-    pub rows: u64,
-    /// Those of them that have at least one fault.
-    pub faulty_rows: u64,
-    /// The bytes of the file, header and line ends included.
-    pub bytes: u64,
+/// What a file is read in.
+pub(crate) trait Pieces: fmt::Debug + Send + Sync {
+    /// The next block that no thread has taken yet; none when all are taken, and after an error.
+    fn next_block(&self) -> Option<Result<Block, ReadError>>;
+
+    /// What is odd about the file so far, and does not stop anything.
+    fn warnings(&self) -> Vec<Warning>;
+}
+
+/// The part of reading that goes from the start of a file to its end.
+pub(crate) trait Cut<Piece = Chunk>: fmt::Debug + Send {
+    /// The next whole records; none at the end of the file, and after an error.
+    fn next_chunk(&mut self) -> Result<Option<Piece>, ReadError>;
+
+    /// What is odd about the file so far, and does not stop anything.
+    fn warnings(&self) -> Vec<Warning> {
+        Vec::new()
+    }
+}
+
+/// The part of reading that is a pure function.
+pub(crate) trait Parse<Piece = Chunk>: fmt::Debug + Send + Sync {
+    /// Makes one row of each record.
+    fn parse(&self, piece: Piece) -> Block;
+
+    /// What is odd about the file so far, and does not stop anything.
+    fn warnings(&self) -> Vec<Warning>;
+}
+
+/// Pieces that are cut under a lock, and parsed without one.
+pub(crate) fn in_order<Piece: fmt::Debug + 'static>(
+    cut: impl Cut<Piece> + 'static,
+    parse: impl Parse<Piece> + 'static,
+) -> Box<dyn Pieces> {
+    Box::new(InOrder {
+        cut: Mutex::new(cut),
+        parse,
+        piece: PhantomData,
+    })
+}
+
+#[derive(Debug)]
+struct InOrder<C, P, Piece> {
+    cut: Mutex<C>,
+    parse: P,
+    piece: PhantomData<fn(Piece)>,
+}
+
+impl<Piece: fmt::Debug, C: Cut<Piece>, P: Parse<Piece>> Pieces for InOrder<C, P, Piece> {
+    fn next_block(&self) -> Option<Result<Block, ReadError>> {
+        let piece = {
+            let mut cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
+            cut.next_chunk().transpose()?
+        };
+        Some(piece.map(|piece| self.parse.parse(piece)))
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        let cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warnings = cut.warnings();
+        warnings.extend(self.parse.warnings());
+        warnings
+    }
+}
+
+/// What opening a file yields.
+pub(crate) struct Opened {
+    pub(crate) pieces: Box<dyn Pieces>,
+    pub(crate) schema: SchemaRef,
+    /// The text of the header; empty where there is none.
+    pub(crate) header: String,
 }
 
 /// Why a file cannot be read any further.
@@ -37,76 +110,106 @@ pub enum ReadError {
     /// The source failed.
     #[error("reading failed at byte {offset}")]
     Io {
-        /// How many bytes of the file had been read.
+        /// How many bytes of the file's text had been read.
         offset: u64,
         /// What the source said.
         source: io::Error,
     },
+    /// Compressed data stops before its end. What could be read before was delivered.
+    #[error(
+        "the compressed file stops at byte {stored}, before its end; its text stops at byte {text}; \
+         get the whole file, or declare on_truncated: reject to go without the rest"
+    )]
+    Truncated {
+        /// How many bytes the file has, as it is stored.
+        stored: u64,
+        /// How many bytes of text they are.
+        text: u64,
+    },
+    /// Compressed data is not what was compressed.
+    #[error(
+        "the {compression} data of the file is damaged at byte {stored}: {reason}; \
+         its text was read up to byte {text}"
+    )]
+    Damaged {
+        /// What the file is compressed with.
+        compression: &'static str,
+        /// Where in the file this was noticed, counted from 0 in bytes as it is stored.
+        stored: u64,
+        /// How many bytes of text had been read.
+        text: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file is not in the declared encoding.
+    #[error(transparent)]
+    Encoding(#[from] EncodingError),
     /// The header and the declared columns do not go together.
     #[error(transparent)]
     Header(#[from] HeaderError),
+    /// A JSON file ends inside of something.
+    #[error(
+        "the {what} that opens at byte {opens} is not closed where the file ends, at byte {end}: \
+         the file seems to be cut off; load it again when it is complete, or set \
+         `on_truncated: reject`"
+    )]
+    NotClosed {
+        /// What is not closed: `array` or `record`.
+        what: &'static str,
+        /// The byte of the file's text at which it opens, counted from 0.
+        opens: u64,
+        /// How many bytes the file's text has.
+        end: u64,
+    },
 }
 
-impl<R: Read> Reader<R> {
-    /// Reads the header and binds the declared columns to it.
+impl Reader {
+    /// Opens a file: reads its header, where it has one, and finds the declared columns in it.
     ///
     /// # Errors
     ///
-    /// Fails if the source does, or as [`Header::read`] and [`Binding::new`] do.
-    pub fn open(
-        source: R,
-        columns: impl Into<Arc<[Column]>>,
-        options: Options,
-    ) -> Result<Self, ReadError> {
-        let mut chunks = Chunks::new(source, options);
-        let header = Header::read(&mut chunks)?;
-        let (binding, warnings) = Binding::new(&header, columns)?;
-        let counters = Counters {
-            bytes: chunks.offset(),
-            ..Counters::default()
+    /// Fails if the source does, or if the file and the declared columns do not go together.
+    pub fn open(source: &dyn Source, layout: &Layout, options: Options) -> Result<Self, ReadError> {
+        let failed = |source| ReadError::Io { offset: 0, source };
+        let opened = match layout.format {
+            Format::Delimited(dialect) => delimited::open(
+                Text::open(source, layout.encoding)?,
+                dialect,
+                layout,
+                options,
+            )?,
+            Format::NdJson => json::open_lines(source.stream().map_err(failed)?, layout, options)?,
+            Format::Json => json::open_elements(source.stream().map_err(failed)?, layout, options)?,
+            Format::Parquet => {
+                return Err(failed(io::ErrorKind::Unsupported.into()));
+            }
         };
         Ok(Self {
-            chunks,
-            header,
-            binding,
-            warnings,
-            counters,
+            pieces: opened.pieces,
+            schema: opened.schema,
+            header: opened.header,
         })
     }
 
-    /// The header of the file.
-    pub fn header(&self) -> &Header {
+    /// The schema of every [`Block::batch`]: the declared columns in the order
+    /// of their declaration, all nullable.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The header's text as it is in the file, without its line end; empty where the format has
+    /// none. Bytes that are not UTF-8 are escaped as by [`Block::raw`].
+    pub fn header(&self) -> &str {
         &self.header
     }
 
-    /// How the declared columns are found in the file.
-    pub fn binding(&self) -> &Binding {
-        &self.binding
+    /// What is odd about the file, as far as it is read, and does not stop anything.
+    pub fn warnings(&self) -> Vec<Warning> {
+        self.pieces.warnings()
     }
 
-    /// What is odd about the header, but does not stop anything.
-    pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
-    }
-
-    /// What has been read so far.
-    pub fn counters(&self) -> Counters {
-        self.counters
-    }
-}
-
-impl<R: Read> Iterator for Reader<R> {
-    type Item = Result<Block, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let chunk = match self.chunks.next()? {
-            Ok(chunk) => chunk,
-            Err(error) => return Some(Err(error)),
-        };
-        let block = self.binding.parse(chunk);
-        self.counters.rows += block.batch.num_rows() as u64;
-        self.counters.faulty_rows += block.faulty_rows() as u64;
-        self.counters.bytes = self.chunks.offset();
-        Some(Ok(block))
+    /// The next block that no thread has taken yet; none when all are taken, and after an error.
+    pub fn next_block(&self) -> Option<Result<Block, ReadError>> {
+        self.pieces.next_block()
     }
 }

@@ -3,7 +3,8 @@
 //! Both releases prepare a run over the present state, one after the other, as `lake run` would.
 //! What they have prepared is compared, table by table, and then deleted: nothing is published.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use lake_delta::{Attempt, Prepared};
@@ -151,10 +152,10 @@ impl Side {
             true => Files::All,
             false => Files::Pending,
         };
-        let work = Work::find(settings, state, &transform, files).await?;
+        let work = Work::find(settings, state, &transform, files, &HashSet::new()).await?;
         let warnings = work.found.warnings.clone();
         let load = Load::new(settings, state, &transform, work)?;
-        let mut stages = Stages::new(settings.clock);
+        let mut stages = Stages::new(settings.clock, Arc::clone(&settings.progress));
         let preparing = load.preparing();
         let tables = preparing.tables.iter().map(|declared| {
             let table = &declared.table;

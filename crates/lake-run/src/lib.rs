@@ -39,6 +39,7 @@ mod parameters;
 mod partition;
 mod plan;
 mod prepare;
+mod progress;
 mod query;
 mod read;
 mod record;
@@ -59,11 +60,13 @@ mod work;
 pub use build::{Profile, build};
 pub use compare::{ColumnDiff, Rows, Sample, SampleValue};
 pub use diff::{Diff, DiffOptions, InputDiff, TableDiff, diff};
+pub use discover::Left;
 pub use error::{Result, RunError};
 pub use lake_delta::Root;
 pub use lake_plugin::Declaration;
 pub use parameters::ParameterRecord;
 pub use plan::{Plan, PlannedInput, PlannedTable, Unfinished, plan};
+pub use progress::Progress;
 pub use query::{Answer, query};
 pub use record::{
     FunctionRecord, InputRecord, MetricRecord, Outcome, ReasonCount, Report, RunRecord,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use lake_delta::{Attempt, Prepared, Versions};
+use lake_delta::{Attempt, Prepared, Versions, Withdrawn};
 use tokio::sync::mpsc;
 
 use crate::apply;
@@ -42,6 +42,9 @@ pub(crate) struct Load<'a> {
 }
 
 type Reader = (Arc<InputReader>, mpsc::Receiver<arrow::array::RecordBatch>);
+
+/// How many files are made into rows of `_lake/files` at a time: each passes through text.
+const FILES_AT_A_TIME: usize = 8192;
 
 /// Everything that a run would change, written and not visible.
 pub(crate) struct Ready {
@@ -122,7 +125,8 @@ impl<'a> Load<'a> {
         let mut changes = standard?;
         let mut rejections = rejected.into_iter().collect::<Result<Vec<Prepared>>>()?;
         rejections.sort_by(|a, b| a.name().cmp(b.name()));
-        let found = Found::gather(&readers, &self.work.found)?;
+        let mut found = Found::gather(&readers, &self.work.found)?;
+        found.warnings.extend(self.work.found.taken_back(&changes));
         stages.end("standard");
 
         audit::every_row_is_somewhere(&found.inputs, &rejections)?;
@@ -146,8 +150,9 @@ impl<'a> Load<'a> {
             rejections,
         } = self.prepare(&mut stages).await?;
         if found.files.is_empty() && self.work.stale.is_empty() {
-            let loaded = self.work.found.loaded;
-            return Ok(nothing_to_do(self.state, loaded, found.warnings));
+            let mut discovered = self.work.found;
+            discovered.warnings = found.warnings;
+            return Ok(nothing_to_do(self.state, discovered));
         }
         found.checks = self.preparing().checks().await?;
         let limits = &self.settings.pipeline.limits;
@@ -180,6 +185,7 @@ impl<'a> Load<'a> {
             pipeline: self.state.pipeline.clone(),
             root: self.state.root.display(),
             warnings: found.warnings,
+            left: self.work.found.left,
             reasons: found
                 .reasons
                 .into_iter()
@@ -202,6 +208,7 @@ impl<'a> Load<'a> {
             columns: self.columns,
             parameters: &self.transform.parameters,
             arriving: self.work.found.arriving(),
+            replaced: &self.work.found.replaced,
             reload: self.work.kind == Kind::Reload,
             stale: &self.work.stale,
         }
@@ -215,6 +222,9 @@ impl<'a> Load<'a> {
             let checks = Checks::new(&self.attempt.session, input, &schema, parameters)?;
             let files = found.pending.get(&input.name).cloned().unwrap_or_default();
             let origin = (self.columns.run, self.transform.record.version.clone());
+            let sources = &self.settings.pipeline.inputs;
+            let on_empty = sources.get(&input.name).map(|source| source.on_empty);
+            let files = (files, on_empty.unwrap_or_default());
             Ok(InputReader::new(input, checks, schema, files, origin))
         });
         readers.collect()
@@ -231,7 +241,8 @@ impl<'a> Load<'a> {
 
     /// Writes the rejected rows of one input. A row that is rejected again,
     /// because its file is loaded again, is the same row; rows of new files
-    /// cannot be there yet. Where all files are loaded again, nothing else stays.
+    /// cannot be there yet. Where all files are loaded again, nothing else stays; where a file
+    /// replaces its earlier content, the rows of that go.
     async fn reject(
         &self,
         input: &str,
@@ -251,15 +262,37 @@ impl<'a> Load<'a> {
             newest_by: vec!["received_at".to_owned()],
             tombstones: None,
         };
-        let merged = self.attempt.merge_newest(&spec, base, plan, versions);
-        Ok(merged.await?.table)
+        let merged = match self.work.found.replaced.get(input) {
+            None => {
+                self.attempt
+                    .merge_newest(&spec, base, plan, versions)
+                    .await?
+            }
+            Some(files) => {
+                let withdrawn = Withdrawn {
+                    column: "file".to_owned(),
+                    values: files.clone(),
+                };
+                let merged = self
+                    .attempt
+                    .merge_replacing(&spec, base, plan, versions, withdrawn);
+                merged.await?
+            }
+        };
+        Ok(merged.table)
     }
 
     async fn prepare_files(&self, files: &[FileRecord]) -> Result<Prepared> {
         let spec = files_spec();
-        let batch = to_batch(&spec.schema, files)?;
+        let mut batches = Vec::new();
+        for some in files.chunks(FILES_AT_A_TIME) {
+            batches.push(to_batch(&spec.schema, some)?);
+        }
+        if batches.is_empty() {
+            batches.push(to_batch(&spec.schema, files)?);
+        }
         let failed = |e| RunError::sql(FILES, &e);
-        let rows = self.attempt.session.read_batch(batch).map_err(failed)?;
+        let rows = self.attempt.session.read_batches(batches).map_err(failed)?;
         let plan = rows.create_physical_plan().await.map_err(failed)?;
         let base = self.state.table(FILES).await?;
         Ok(self.attempt.append(&spec, base, plan).await?)

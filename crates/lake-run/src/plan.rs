@@ -1,12 +1,12 @@
 //! The plan of a run: what it would do and why, without doing or writing anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::datatypes::SchemaRef;
 use lake_plugin::{Mode, Zone};
 use serde::Serialize;
 
-use crate::discover::Files;
+use crate::discover::{Files, Left};
 use crate::error::{Result, RunError};
 use crate::load::Load;
 use crate::logic::Built;
@@ -62,6 +62,8 @@ pub struct PlannedInput {
     pub bytes: u64,
     /// The paths of those files.
     pub paths: Vec<String>,
+    /// What would be left for later runs.
+    pub left: Left,
 }
 
 /// What would become of one table.
@@ -104,7 +106,7 @@ pub async fn plan(settings: &Settings, reload: bool) -> Result<Plan> {
     let transform = transform::load(settings).await?;
     check_inputs(settings, transform.plugin.declaration())?;
     let files = if reload { Files::All } else { Files::Pending };
-    let work = Work::find(settings, &state, &transform, files).await?;
+    let work = Work::find(settings, &state, &transform, files, &HashSet::new()).await?;
 
     let load = Load::new(settings, &state, &transform, Work::default())?;
     let preparing = load.preparing();
@@ -154,6 +156,7 @@ fn inputs(work: &Work) -> Vec<PlannedInput> {
             files: files.len() as u64,
             bytes: files.iter().map(|file| file.size).sum(),
             paths: files.iter().map(|file| file.name()).collect(),
+            left: work.found.left.get(name).copied().unwrap_or_default(),
         })
         .collect();
     inputs.sort_by(|a, b| a.name.cmp(&b.name));
@@ -239,7 +242,13 @@ impl Planning<'_> {
         if pending.is_none_or(Vec::is_empty) {
             return format!("unchanged: no file of {input} is pending");
         }
-        match (self.work.kind, table.mode) {
+        let replaced = match self.work.found.replaced.get(&input).map(Vec::len) {
+            Some(count) if table.mode != Mode::Replace && !planned.declared.is_history => format!(
+                "; rows go that only the earlier content of changed files had ({count} to replace)"
+            ),
+            _ => String::new(),
+        };
+        let refresh = match (self.work.kind, table.mode) {
             (crate::work::Kind::Reload, _) => {
                 format!("in full: all files of {input} are loaded again")
             }
@@ -258,6 +267,10 @@ impl Planning<'_> {
             }
             (_, Mode::Append) => format!("new rows of {input} are added"),
             (_, Mode::Replace) => format!("in full: new rows of {input} replace it"),
+        };
+        match self.work.kind {
+            crate::work::Kind::Reload => refresh,
+            _ => refresh + &replaced,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Tables are prepared in the order in which SQL may refer to them: standard
 //! first, then consumption over standard *as prepared*.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -39,6 +39,8 @@ pub(crate) struct Preparing<'a> {
     pub(crate) parameters: &'a Parameters,
     /// The inputs that the run has files of.
     pub(crate) arriving: BTreeSet<String>,
+    /// The files of each input whose earlier rows go, by name.
+    pub(crate) replaced: &'a HashMap<String, Vec<String>>,
     /// Whether the files of the run are all that there are, so that standard tables become what
     /// these yield.
     pub(crate) reload: bool,
@@ -90,6 +92,8 @@ pub(crate) struct Change {
     pub(crate) why: Option<String>,
     /// Rows that the table's SQL had to choose from, where it has an input.
     pub(crate) driven_by: Option<String>,
+    /// Keys that are gone, and deletions that are forgotten, because files were replaced.
+    pub(crate) taken_back: (u64, u64),
 }
 
 impl Preparing<'_> {
@@ -107,6 +111,7 @@ impl Preparing<'_> {
                 shaped.spec.check(&snapshot)?;
             }
             self.check_tombstones(declared).await?;
+            self.withdrawn(declared, &shaped)?;
             self.register(
                 &shaped.spec.name,
                 Arc::new(EmptyTable::new(Arc::clone(&shaped.spec.schema))),
@@ -175,6 +180,7 @@ impl Preparing<'_> {
                 how,
                 why,
                 driven_by: None,
+                taken_back: (0, 0),
             });
         }
         Ok(())

@@ -4,8 +4,7 @@
 //! consumes them: bytes, records, values and checks in one pass, while the rows
 //! are hot. Accepted rows go to the query, rejected ones to their table.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
@@ -17,8 +16,11 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
+use lake_pipeline::OnEmpty;
 use lake_plugin::{ColumnType, InputDeclaration};
-use lake_reader::{Block, Column, HeaderError, Options, ReadError, Reader};
+use lake_reader::{
+    Block, Column, HeaderError, Layout, LocalFile, Options, ReadError, Reader, Source,
+};
 use tokio::sync::mpsc;
 
 use crate::check::{Checks, ReasonCounts};
@@ -36,6 +38,7 @@ pub(crate) struct InputReader {
     checks: Checks,
     schema: SchemaRef,
     files: Vec<PendingFile>,
+    on_empty: OnEmpty,
     run: i64,
     transform_version: String,
     rejections: Mutex<Option<mpsc::Sender<RecordBatch>>>,
@@ -61,12 +64,13 @@ const WAITING_REJECTIONS: usize = 4;
 const WAITING_ROWS: usize = 2;
 
 impl InputReader {
-    /// A reader of `files`, and the stream of what it will reject.
+    /// A reader of `files`, and the stream of what it will reject. `on_empty` is for files in which
+    /// nothing is found although they have some bytes.
     pub(crate) fn new(
         declared: &InputDeclaration,
         checks: Checks,
         schema: SchemaRef,
-        files: Vec<PendingFile>,
+        (files, on_empty): (Vec<PendingFile>, OnEmpty),
         origin: (i64, String),
     ) -> (Arc<Self>, mpsc::Receiver<RecordBatch>) {
         let (sender, receiver) = mpsc::channel(WAITING_REJECTIONS);
@@ -76,6 +80,7 @@ impl InputReader {
             checks,
             schema,
             files,
+            on_empty,
             run: origin.0,
             transform_version: origin.1,
             rejections: Mutex::new(Some(sender)),
@@ -156,25 +161,16 @@ impl InputReader {
             place: name.clone(),
             message,
         };
-        let source = File::open(&file.path).map_err(|source| RunError::Io {
-            path: file.path.clone(),
-            source,
-        })?;
-        let mut hasher = blake3::Hasher::new();
         let hashing = Hashing {
-            source,
-            hasher: &mut hasher,
+            file: LocalFile(file.path.clone()),
+            hasher: Arc::default(),
         };
-        let reader = Reader::open(hashing, Arc::clone(&self.columns), Options::default());
-        let mut reader = match reader {
+        let layout = Layout::csv(Arc::clone(&self.columns));
+        let reader = match Reader::open(&hashing, &layout, Options::default()) {
             Ok(reader) => reader,
             Err(ReadError::Header(HeaderError::Empty)) => {
                 if effects.is_some() {
-                    let mut yielded = self.lock();
-                    yielded.empty += 1;
-                    yielded.warnings.push(format!(
-                        "{name}: the file is empty; it stays pending until there is something in it"
-                    ));
+                    self.found_empty(file, &lock(&hashing.hasher))?;
                 }
                 return Ok(true);
             }
@@ -182,10 +178,11 @@ impl InputReader {
         };
         let file_name: ArrayRef = Arc::new(StringArray::from(vec![name.as_str()]));
         let mut found = FileYield::default();
-        for block in reader.by_ref() {
+        while let Some(block) = reader.next_block() {
             let block = block.map_err(|error| failed(error_chain(&error)))?;
             let rows = self.rows(&block, &file_name, file.received_at)?;
             let checked = self.checks.split(&block, rows, &name)?;
+            found.rows += block.batch.num_rows() as i64;
             found.accepted += checked.accepted.num_rows() as i64;
             found.rejected += checked.rejected.len() as i64;
             found.warned += checked.warned.values().sum::<u64>();
@@ -213,41 +210,66 @@ impl InputReader {
                 return Ok(false);
             }
         }
-        if !is_unchanged(file)? {
-            return Err(failed(
-                "the file changed while it was read; nothing was published; \
-                 run again when its writer has finished"
-                    .to_owned(),
-            ));
-        }
+        refuse_changed(file)?;
         if effects.is_none() {
             return Ok(true);
         }
-        let header = reader.header().raw().to_owned();
-        let undeclared = reader
-            .warnings()
-            .iter()
-            .map(|warning| format!("{name}: {warning}"));
-        let undeclared: Vec<String> = undeclared.collect();
-        let rows = reader.counters().rows as i64;
-        drop(reader);
+        let header = reader.header().to_owned();
+        let warnings = reader.warnings();
+        let warnings = warnings.iter().map(|warning| format!("{name}: {warning}"));
         let mut yielded = self.lock();
-        yielded.warnings.extend(undeclared);
+        yielded.warnings.extend(warnings);
         yielded.reasons.add(found.reasons);
         yielded.warned += found.warned;
         yielded.files.push(FileRecord {
             input: self.name.clone(),
             size: file.size as i64,
             modified: file.modified,
-            hash: hasher.finalize().to_hex().to_string(),
+            hash: lock(&hashing.hasher).finalize().to_hex().to_string(),
             run: self.run,
-            rows,
+            rows: found.rows,
             accepted: found.accepted,
             rejected: found.rejected,
             header,
             path: name,
         });
         Ok(true)
+    }
+
+    /// Takes note of a file in which nothing is.
+    fn found_empty(&self, file: &PendingFile, hasher: &blake3::Hasher) -> Result<()> {
+        refuse_changed(file)?;
+        let name = file.name();
+        let mut yielded = self.lock();
+        match self.on_empty {
+            OnEmpty::Wait => {
+                yielded.empty += 1;
+                yielded.warnings.push(format!(
+                    "{name}: the file is empty; it stays pending until there is something in it"
+                ));
+            }
+            OnEmpty::Load => yielded.files.push(FileRecord {
+                input: self.name.clone(),
+                size: file.size as i64,
+                modified: file.modified,
+                hash: hasher.finalize().to_hex().to_string(),
+                run: self.run,
+                rows: 0,
+                accepted: 0,
+                rejected: 0,
+                header: String::new(),
+                path: name,
+            }),
+            OnEmpty::Fail => {
+                return Err(RunError::Input {
+                    place: name,
+                    message: "there is nothing in the file, and on_empty is fail; mend or remove \
+                              it; nothing was published"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// A block's columns and the system columns.
@@ -267,9 +289,23 @@ impl InputReader {
     }
 }
 
+/// Fails for a file that is not what was discovered.
+fn refuse_changed(file: &PendingFile) -> Result<()> {
+    if is_unchanged(file)? {
+        return Ok(());
+    }
+    Err(RunError::Input {
+        place: file.name(),
+        message: "the file changed while it was read; nothing was published; \
+                  run again when its writer has finished"
+            .to_owned(),
+    })
+}
+
 /// What one file has yielded so far.
 #[derive(Default)]
 struct FileYield {
+    rows: i64,
     accepted: i64,
     rejected: i64,
     warned: u64,
@@ -327,17 +363,45 @@ impl PartitionStream for FileStream {
 }
 
 /// Hashes what passes through: a file's identity costs no second reading.
-struct Hashing<'a> {
-    source: File,
-    hasher: &'a mut blake3::Hasher,
+#[derive(Debug)]
+struct Hashing {
+    file: LocalFile,
+    hasher: Arc<Mutex<blake3::Hasher>>,
 }
 
-impl Read for Hashing<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.source.read(buffer)?;
-        self.hasher.update(buffer.get(..count).unwrap_or_default());
+impl Source for Hashing {
+    fn stream(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(Hashed {
+            stream: self.file.stream()?,
+            hasher: Arc::clone(&self.hasher),
+        }))
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.file.read_at(offset, length)
+    }
+}
+
+/// The bytes of a file, and a hasher that sees them.
+struct Hashed {
+    stream: Box<dyn Read + Send>,
+    hasher: Arc<Mutex<blake3::Hasher>>,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        lock(&self.hasher).update(buffer.get(..count).unwrap_or_default());
         Ok(count)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn reader_column(declared: &lake_plugin::ColumnDeclaration) -> Column {

@@ -9,6 +9,7 @@ use arrow::json::ReaderBuilder;
 use lake_delta::{Counts, TableSpec};
 use serde::{Deserialize, Serialize};
 
+use crate::discover::Left;
 use crate::error::{Result, RunError};
 use crate::parameters::ParameterRecord;
 use crate::table_checks::CheckRecord;
@@ -361,6 +362,8 @@ pub struct Report {
     pub root: String,
     /// Notices that stop nothing: empty files, undeclared columns, and the like.
     pub warnings: Vec<String>,
+    /// Pending files that later runs will load, of the inputs that have more than a run may load.
+    pub left: BTreeMap<String, Left>,
     /// The most frequent reasons of rejection, per input: check, column, how often.
     pub reasons: BTreeMap<String, Vec<ReasonCount>>,
 }

@@ -1,6 +1,6 @@
 //! The story of a run: what there is to do, and how it is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,12 +14,13 @@ use lake_pipeline::Pipeline;
 use lake_plugin::Declaration;
 
 use crate::build::Profile;
-use crate::discover::Files;
+use crate::discover::{Discovered, Files};
 use crate::error::{Result, RunError};
 use crate::load::Load;
 use crate::memory;
 use crate::partition;
 use crate::prepare::Planned;
+use crate::progress::Progress;
 use crate::record::{Outcome, Report};
 use crate::stages::Stages;
 use crate::state::State;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub host: String,
     /// How many threads a run keeps busy.
     pub threads: usize,
+    /// Where a run says how far it is.
+    pub progress: Arc<Progress>,
 }
 
 impl std::fmt::Debug for Settings {
@@ -117,29 +120,46 @@ pub async fn reload(settings: &Settings) -> Result<Report> {
 }
 
 async fn perform(settings: &Settings, files: Files) -> Result<Report> {
-    let mut stages = Stages::new(settings.clock);
+    let mut stages = Stages::new(settings.clock, Arc::clone(&settings.progress));
     let state = State::open(&settings.root, &settings.pipeline.name).await?;
     let transform = transform::load(settings).await?;
     check_inputs(settings, transform.plugin.declaration())?;
     stages.end("open");
 
-    let work = Work::find(settings, &state, &transform, files).await?;
-    stages.end("discover");
-    if work.is_empty() {
-        return Ok(nothing_to_do(
-            &state,
-            work.found.loaded,
-            work.found.warnings,
-        ));
+    let mut empty = HashSet::new();
+    let mut warnings = Vec::new();
+    loop {
+        let work = Work::find(settings, &state, &transform, files, &empty).await?;
+        stages.end("discover");
+        let taken = work.found.names();
+        let mut report = match work.is_empty() {
+            true => nothing_to_do(&state, work.found),
+            false => {
+                let load = Load::new(settings, &state, &transform, work)?;
+                let published = load.publish(stages.clone()).await;
+                published.map_err(|error| named(error, settings, &state))?
+            }
+        };
+        // Where a run takes some of the files only, and those turn out to have nothing in them, it
+        // takes the next ones, which would never be loaded otherwise.
+        warnings.append(&mut report.warnings);
+        if !report.left.is_empty() && matches!(report.outcome, Outcome::NothingToDo { .. }) {
+            empty.extend(taken);
+            continue;
+        }
+        let mut told = HashSet::new();
+        warnings.retain(|warning: &String| told.insert(warning.clone()));
+        report.warnings = warnings;
+        return Ok(report);
     }
-    let load = Load::new(settings, &state, &transform, work)?;
-    let published = load.publish(stages).await;
-    published.map_err(
-        |error| match error.or_disk_full(&state.root.display(), None) {
-            RunError::Table(error) => RunError::of_table(*error, settings.limit()),
-            other => other,
-        },
-    )
+}
+
+/// An error of a run, as what it means for whoever has started it.
+fn named(error: RunError, settings: &Settings, state: &State) -> RunError {
+    match error.or_disk_full(&state.root.display(), None) {
+        RunError::Table(error) => RunError::of_table(*error, settings.limit()),
+        other => other,
+    }
 }
 
 /// A transform that a run could work with.
@@ -175,15 +195,16 @@ pub async fn validate(settings: &Settings) -> Result<Validated> {
     })
 }
 
-pub(crate) fn nothing_to_do(state: &State, loaded_files: u64, warnings: Vec<String>) -> Report {
+pub(crate) fn nothing_to_do(state: &State, found: Discovered) -> Report {
     Report {
         outcome: Outcome::NothingToDo {
             last_run: state.finished,
-            loaded_files,
+            loaded_files: found.loaded,
         },
         pipeline: state.pipeline.clone(),
         root: state.root.display(),
-        warnings,
+        warnings: found.warnings,
+        left: found.left,
         reasons: BTreeMap::new(),
     }
 }

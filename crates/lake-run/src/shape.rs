@@ -435,6 +435,29 @@ pub(crate) fn driving_input(plan: &LogicalPlan) -> Option<String> {
     }
 }
 
+/// Whether a column of a plan over one input is that input's column of the same name.
+pub(crate) fn passes_on(plan: &LogicalPlan, column: &str) -> bool {
+    let mut name = column.to_owned();
+    let mut node = plan;
+    loop {
+        if let LogicalPlan::Projection(projection) = node {
+            let exprs = projection.expr.iter();
+            let mut selected = exprs.filter(|expr| expr.qualified_name().1 == name);
+            match selected
+                .next()
+                .map(|expr| expr.clone().unalias_nested().data)
+            {
+                Some(Expr::Column(column)) => name = column.name,
+                _ => return false,
+            }
+        }
+        match node.inputs().first().copied() {
+            Some(input) => node = input,
+            None => return name == column,
+        }
+    }
+}
+
 /// The tables that a plan reads, as `schema.table`.
 pub(crate) fn sources(plan: &LogicalPlan) -> Vec<String> {
     let mut found = Vec::new();

@@ -1,6 +1,6 @@
 //! Preparing the tables that inputs drive.
 
-use lake_delta::{Merged, Snapshot, Tombstones, Versions};
+use lake_delta::{Merged, Snapshot, Tombstones, Versions, Withdrawn};
 use lake_plugin::{Mode, TableDeclaration, Zone};
 
 use crate::error::{Result, RunError};
@@ -9,6 +9,9 @@ use crate::shape::{self, CARRIED, DELETED, Shaped, table_name};
 
 /// What a table that is loaded again is not compared by: when its rows were loaded.
 const BESIDES: [&str; 2] = ["_run", "_loaded_at"];
+
+/// The column that says which file a row comes from.
+const FILE: &str = CARRIED[1];
 
 /// What decides between two rows of a key: what the transform says, and where that leaves them
 /// equal, the later file, then the later line.
@@ -88,7 +91,14 @@ impl Preparing<'_> {
             let arrives = driven_by
                 .as_ref()
                 .is_some_and(|input| self.arriving.contains(input));
-            let (merged, how) = self.one_standard(declared, shaped, base, arrives).await?;
+            let withdrawn = self.withdrawn(declared, &shaped)?;
+            let replaces = withdrawn.is_some() && declared.table.mode == Mode::Merge;
+            let standard = self.one_standard(declared, shaped, base, arrives, withdrawn);
+            let (merged, how) = standard.await?;
+            let taken_back = match replaces {
+                true => (merged.vanished, merged.forgotten),
+                false => (0, 0),
+            };
             let prepared = merged.table;
             self.register(prepared.name(), prepared.provider().await?)?;
             changes.push(Change {
@@ -97,9 +107,44 @@ impl Preparing<'_> {
                 how,
                 why: None,
                 driven_by,
+                taken_back,
             });
         }
         Ok(changes)
+    }
+
+    /// The rows of a table that come from files which have other content now, where the input says
+    /// that this takes their place. A history keeps every version, and a table that is replaced as a
+    /// whole keeps nothing.
+    ///
+    /// # Errors
+    /// [`RunError::Sql`] where the table's rows do not say which file they come from.
+    pub(crate) fn withdrawn(
+        &self,
+        declared: &Declared,
+        shaped: &Shaped,
+    ) -> Result<Option<Withdrawn>> {
+        let table = &declared.table;
+        if table.zone != Zone::Standard || declared.is_history || table.mode == Mode::Replace {
+            return Ok(None);
+        }
+        let input = shape::driving_input(&shaped.plan);
+        let Some(files) = input.and_then(|input| self.replaced.get(&input)) else {
+            return Ok(None);
+        };
+        if !shape::passes_on(&shaped.plan, FILE) {
+            return Err(RunError::Sql {
+                place: shaped.spec.name.clone(),
+                message: format!(
+                    "its SQL selects something else as {FILE}, so the rows of a file that is to be \
+                     replaced cannot be found; give it another name, or set on_change to upsert"
+                ),
+            });
+        }
+        Ok(Some(Withdrawn {
+            column: FILE.to_owned(),
+            values: files.clone(),
+        }))
     }
 
     async fn one_standard(
@@ -108,14 +153,11 @@ impl Preparing<'_> {
         shaped: Shaped,
         base: Option<Snapshot>,
         arrives: bool,
+        withdrawn: Option<Withdrawn>,
     ) -> Result<(Merged, &'static str)> {
         let table = &declared.table;
         let spec = &shaped.spec;
         let plan = self.physical(spec, shaped.plan).await?;
-        let alone = |table| Merged {
-            table,
-            tombstones: None,
-        };
         let attempt = self.attempt;
         Ok(match (table.mode, self.reload) {
             (Mode::Merge, reload) => {
@@ -132,19 +174,32 @@ impl Preparing<'_> {
                         let merged = attempt.reload(spec, base, plan, versions, &besides);
                         (merged.await?, "full")
                     }
-                    false => {
-                        let merged = attempt.merge_newest(spec, base, plan, versions);
-                        (merged.await?, "merge")
-                    }
+                    false => match withdrawn {
+                        None => {
+                            let merged = attempt.merge_newest(spec, base, plan, versions);
+                            (merged.await?, "merge")
+                        }
+                        Some(rows) => {
+                            let merged = attempt.merge_replacing(spec, base, plan, versions, rows);
+                            (merged.await?, "merge")
+                        }
+                    },
                 }
             }
-            (Mode::Append, false) => (alone(attempt.append(spec, base, plan).await?), "append"),
-            // Without files there is nothing that could take the place of its rows.
-            (Mode::Replace, false) if !arrives => {
-                (alone(attempt.append(spec, base, plan).await?), "unchanged")
+            (Mode::Append, false) => {
+                let appended = match &withdrawn {
+                    None => attempt.append(spec, base, plan).await?,
+                    Some(rows) => attempt.append_replacing(spec, base, plan, rows).await?,
+                };
+                (Merged::of(appended), "append")
             }
+            // Without files there is nothing that could take the place of its rows.
+            (Mode::Replace, false) if !arrives => (
+                Merged::of(attempt.append(spec, base, plan).await?),
+                "unchanged",
+            ),
             (Mode::Append, true) | (Mode::Replace, _) => {
-                (alone(attempt.replace(spec, base, plan).await?), "full")
+                (Merged::of(attempt.replace(spec, base, plan).await?), "full")
             }
         })
     }

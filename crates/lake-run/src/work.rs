@@ -1,6 +1,6 @@
 //! What there is to do: files to load, and tables that another logic built.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use lake_plugin::Zone;
 
@@ -45,13 +45,16 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    /// Finds it, but for the files `besides`, by name.
     pub(crate) async fn find(
         settings: &Settings,
         state: &State,
         transform: &Transform,
         files: Files,
+        besides: &HashSet<String>,
     ) -> Result<Self> {
-        let mut found = discover(&settings.pipeline, state, files).await?;
+        let now = (settings.clock)().timestamp_micros();
+        let mut found = discover(&settings.pipeline, state, files, (now, besides)).await?;
         found.warnings.extend(transform.warnings.iter().cloned());
         let stale = match state.last {
             Some(_) => stale(state, transform),

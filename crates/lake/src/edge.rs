@@ -19,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Format, Log};
 use crate::exit::Failure;
+use crate::progress::Terminal;
 
 /// Reads and checks the pipeline file, and adds what the machine says.
 pub(crate) fn settings(file: Option<&Path>, overrides: &Overrides) -> Result<Settings, Failure> {
@@ -55,6 +56,7 @@ pub(crate) fn settings(file: Option<&Path>, overrides: &Overrides) -> Result<Set
         clock: chrono::Utc::now,
         host: host(),
         threads: threads(),
+        progress: Arc::default(),
     })
 }
 
@@ -221,8 +223,13 @@ pub(crate) fn terminal_width() -> Option<usize> {
     terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
 }
 
+/// Whether somebody looks at stderr who may like to see how far a run is.
+pub(crate) fn shows_progress(log: &Log) -> bool {
+    io::stderr().is_terminal() && !log.quiet && log.log_format == Format::Text
+}
+
 /// Log lines go to stderr, so that stdout is the result and nothing else.
-pub(crate) fn start_logging(log: &Log) {
+pub(crate) fn start_logging(log: &Log, terminal: &Terminal) {
     let level = match (log.quiet, log.verbose) {
         (true, _) => "error",
         (false, 0) => "info",
@@ -238,7 +245,7 @@ pub(crate) fn start_logging(log: &Log) {
     };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(terminal.clone());
     match log.log_format {
         Format::Text => lines
             .without_time()

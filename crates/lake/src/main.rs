@@ -11,24 +11,29 @@ mod edge;
 mod exit;
 mod plan;
 mod plugin;
+mod progress;
 mod release;
 mod release_text;
 mod summary;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, Parser};
 
 use crate::args::{Args, Command, Common, Format, Pipeline, QueryFormat};
 use crate::exit::Failure;
+use crate::progress::Terminal;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    edge::start_logging(&args.log);
+    let terminal = Terminal::default();
+    edge::start_logging(&args.log, &terminal);
     edge::log_caught_panics();
     let json = args.command.wants_json();
-    match perform(args.command) {
+    let terminal = edge::shows_progress(&args.log).then_some(terminal);
+    match perform(args.command, terminal.as_ref()) {
         Ok(text) => print(&text),
         // What differs is the result that was asked for.
         Err(Failure::Differs(text)) => {
@@ -63,7 +68,7 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn perform(command: Command) -> Result<String, Failure> {
+fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Failure> {
     match command {
         Command::Run {
             pipeline,
@@ -73,7 +78,7 @@ fn perform(command: Command) -> Result<String, Failure> {
             output,
         } => {
             let settings = released(settings(&pipeline, &common)?, release);
-            let report = edge::block_on(async {
+            let report = watched(terminal, &settings, async {
                 match reload {
                     false => lake_run::run(&settings).await,
                     true => lake_run::reload(&settings).await,
@@ -122,7 +127,7 @@ fn perform(command: Command) -> Result<String, Failure> {
                 reload,
                 samples,
             };
-            let diff = edge::block_on(lake_run::diff(&settings, &options))??;
+            let diff = watched(terminal, &settings, lake_run::diff(&settings, &options))??;
             for warning in &diff.warnings {
                 tracing::warn!("{warning}");
             }
@@ -179,6 +184,18 @@ fn perform(command: Command) -> Result<String, Failure> {
             Ok(String::from_utf8_lossy(&script).into_owned())
         }
     }
+}
+
+/// Works to the end, and shows how far it is where somebody looks.
+fn watched<F: Future>(
+    terminal: Option<&Terminal>,
+    settings: &lake_run::Settings,
+    work: F,
+) -> Result<F::Output, Failure> {
+    let watch = terminal.map(|terminal| terminal.watch(Arc::clone(&settings.progress)));
+    let done = edge::block_on(work);
+    drop(watch);
+    done
 }
 
 fn released(mut settings: lake_run::Settings, release: args::Release) -> lake_run::Settings {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use lake_run::{Plan, PlannedTable};
 use serde_json::{Value, json};
 
-use crate::summary::{bytes, files};
+use crate::summary::{bytes, files, left_over};
 
 /// How many pending files are named.
 const NAMED_FILES: usize = 5;
@@ -58,6 +58,9 @@ pub(crate) fn text(plan: &Plan, sql: bool) -> String {
         if input.paths.len() > NAMED_FILES {
             let more = (input.paths.len() - NAMED_FILES) as u64;
             let _ = writeln!(text, "    and {} more", files(more));
+        }
+        if input.left.files > 0 {
+            let _ = writeln!(text, "    {}", left_over(&input.left));
         }
     }
     for table in &plan.tables {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use lake_run::{Declaration, Outcome, ReasonCount, Report, RunRecord, Settings};
+use lake_run::{Declaration, Left, Outcome, ReasonCount, Report, RunRecord, Settings};
 use serde_json::{Map, Value, json};
 
 /// How many reasons of rejection a summary names.
@@ -62,6 +62,9 @@ fn published(report: &Report, record: &RunRecord, query: &str) -> String {
         if input.warned > 0 {
             let _ = writeln!(text, "    warned    {:>12}", number(input.warned));
         }
+        if let Some(left) = report.left.get(&input.name) {
+            let _ = writeln!(text, "    {}", left_over(left));
+        }
     }
     let _ = writeln!(text, "\n{}", tables(record));
     for check in record.checks.iter().filter(|check| !check.holds) {
@@ -114,6 +117,15 @@ fn published(report: &Report, record: &RunRecord, query: &str) -> String {
         );
     }
     text
+}
+
+/// What is left of a backlog.
+pub(crate) fn left_over(left: &Left) -> String {
+    format!(
+        "{} ({}) left for later runs",
+        files(left.files),
+        bytes(left.bytes)
+    )
 }
 
 fn top(reasons: &[ReasonCount]) -> String {
@@ -187,6 +199,7 @@ pub(crate) fn json(report: &Report) -> Value {
                         "rejected": input.rejected,
                         "warned": input.warned,
                         "reasons": reasons,
+                        "left": report.left.get(&input.name).copied().unwrap_or_default(),
                     });
                     (input.name.clone(), value)
                 })

@@ -36,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "lake-plugin",
         ],
     ),
-    ("lake-pipeline", &[]),
+    ("lake-pipeline", &["lake-plugin"]),
     ("lake-delta", &[]),
     ("lake-reader", &[]),
     ("lake-registry", &["lake-plugin"]),

@@ -23,6 +23,8 @@ mod query;
 #[cfg(test)]
 mod releases;
 #[cfg(test)]
+mod replace;
+#[cfg(test)]
 mod roots;
 #[cfg(test)]
 mod run;
@@ -38,3 +40,5 @@ mod trust;
 mod tutorial;
 #[cfg(test)]
 mod versions;
+#[cfg(test)]
+mod which_files;

@@ -157,10 +157,27 @@ impl Merge<'_> {
             for row in (0..batch.num_rows()).filter(|row| verdicts.is_valid(*row)) {
                 let new = Place::of(new_rows.value(row), first_new);
                 let old = Place::of(old_rows.value(row), first_old);
-                decisions.note(verdicts.value(row), &new, &old);
+                let verdict = match self.is_withdrawn(&old) {
+                    true => verdict::REPLACES,
+                    false => verdicts.value(row),
+                };
+                decisions.note(verdict, &new, &old);
             }
         }
+        decisions.live.withdraw(&self.live.withdrawn);
+        if let Some(dead) = &self.dead {
+            decisions.dead.withdraw(&dead.withdrawn);
+        }
         Ok(decisions)
+    }
+
+    /// Whether a stored row is taken back: it says nothing about the new one.
+    fn is_withdrawn(&self, old: &Place) -> bool {
+        let side = match old.is_dead {
+            true => self.dead.as_ref(),
+            false => Some(&self.live),
+        };
+        side.is_some_and(|side| side.withdrawn.has(old.row))
     }
 
     fn new_files(&self) -> Both<'_> {
@@ -215,7 +232,7 @@ impl Merge<'_> {
     fn compared(&self) -> Vec<String> {
         let mut columns = self.rule.key.clone();
         let more: Vec<&String> = match self.decide {
-            Rule::Newest => self.rule.newest_by.iter().collect(),
+            Rule::Newest(_) => self.rule.newest_by.iter().collect(),
             Rule::Differences(differences) => {
                 let fields = self.live.spec.schema.fields().iter();
                 fields
@@ -242,7 +259,7 @@ impl Merge<'_> {
         let on = key.join(" AND ");
         let old = self.old_files().source("old");
         let (join, old, verdict) = match self.decide {
-            Rule::Newest => ("JOIN", old, self.newer()),
+            Rule::Newest(_) => ("JOIN", old, self.newer()),
             Rule::Differences(differences) => {
                 let old = match &differences.within {
                     None => old,

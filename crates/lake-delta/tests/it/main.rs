@@ -18,3 +18,5 @@ mod support;
 mod tables;
 #[cfg(test)]
 mod versions;
+#[cfg(test)]
+mod withdraw;

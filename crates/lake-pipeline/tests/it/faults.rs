@@ -18,10 +18,10 @@ root: ${LAKE_HOME}/lake
 root: ../again
 inputs:
   Readings:
-    on_change: replace
+    on_change: append
   events: ../data/events.csv
   tariffs:
-    path: [a.csv, b.csv]
+    path: { a: b.csv }
     path: &p a.csv
 limits:
   memory: lots
@@ -53,11 +53,11 @@ name: second
               help: add it, for example `path: ../data/utility/*.csv`, or set --input Readings or LAKE_INPUT_READINGS
             pipelines/utility.yaml:10:3: inputs: `Readings` cannot be the name of an input
               help: SQL uses it as it is: lower-case letters, digits and `_`, starting with a letter
-            pipelines/utility.yaml:11:16: inputs.Readings.on_change: `replace` is not accepted
-              help: accepted are: fail, upsert, skip
+            pipelines/utility.yaml:11:16: inputs.Readings.on_change: `append` is not accepted
+              help: accepted are: fail, upsert, replace, skip
             pipelines/utility.yaml:12:11: inputs.events: expected a mapping of `key: value` lines, found text
-              help: write below it: path, on_change
-            pipelines/utility.yaml:14:11: inputs.tariffs.path: expected text, found a list
+              help: write below it: path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes
+            pipelines/utility.yaml:14:11: inputs.tariffs.path: expected text or a list of it, found a mapping
               help: give it one value, for example `path: ../data/utility/*.csv`
             pipelines/utility.yaml:15:5: `inputs.tariffs.path` is here twice; the first is in line 14
               help: keep one of them
@@ -68,7 +68,7 @@ name: second
             pipelines/utility.yaml:18:13: limits.rejected: `5` could be a percentage or a fraction
               help: write 5%, or a fraction below 1
             pipelines/utility.yaml:19:3: unknown key `limits.retries`
-              help: known here: memory, rejected
+              help: known here: memory, rejected, max_record_bytes
             pipelines/utility.yaml:20:1: unknown key `memory`
               help: its place is `limits.memory`
             pipelines/utility.yaml:21:11: schedule: `61 * * *` has 4 of the 5 fields of a cron expression
@@ -138,7 +138,7 @@ fn a_key_that_resembles_nothing_gets_the_known_ones() {
         &format!("{SMALLEST}limits:\n  parallelism: 4\n"),
         expect![[r#"
             pipelines/utility.yaml:7:3: unknown key `limits.parallelism`
-              help: known here: memory, rejected"#]],
+              help: known here: memory, rejected, max_record_bytes"#]],
     );
 }
 
@@ -166,7 +166,7 @@ fn a_group_that_is_missing_is_one_fault_and_not_one_per_key() {
         "name: utility\nroot: ../lake\n",
         expect![[r#"
             pipelines/utility.yaml:1:1: `inputs` is missing
-              help: add `inputs:` with a `name:` per input, and in it path, on_change
+              help: add `inputs:` with a `name:` per input, and in it path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes
             pipelines/utility.yaml:1:1: `transform` is missing
               help: add `transform:` with name, version, path, params, registry, trusted_keys"#]],
     );
@@ -210,9 +210,9 @@ fn a_value_of_the_wrong_type_says_what_was_expected_and_found() {
             pipelines/utility.yaml:5:3: root: expected text, found a mapping
               help: give it one value, for example `root: ${LAKE_ROOT:-../lake}`
             pipelines/utility.yaml:6:9: inputs: expected a mapping of `key: value` lines, found a list
-              help: write below it: a `name:` per input, and in it path, on_change
+              help: write below it: a `name:` per input, and in it path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes
             pipelines/utility.yaml:7:9: limits: expected a mapping of `key: value` lines, found text
-              help: write below it: memory, rejected"#]],
+              help: write below it: memory, rejected, max_record_bytes"#]],
     );
 }
 
@@ -228,9 +228,9 @@ fn a_key_without_a_value_is_refused() {
             pipelines/utility.yaml:3:1: `root` has no value
               help: give it one value, for example `root: ${LAKE_ROOT:-../lake}`
             pipelines/utility.yaml:5:3: `inputs.readings` has no value
-              help: write below it: path, on_change
+              help: write below it: path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes
             pipelines/utility.yaml:6:1: `limits` has no value
-              help: write below it: memory, rejected"#]],
+              help: write below it: memory, rejected, max_record_bytes"#]],
     );
 }
 
@@ -406,7 +406,7 @@ fn anchors_aliases_and_tags_are_refused_where_they_stand() {
             pipelines/utility.yaml:1:1: the anchor `&all` is not accepted
               help: write the value out where it is needed
             pipelines/utility.yaml:2:1: `inputs` is missing
-              help: add `inputs:` with a `name:` per input, and in it path, on_change
+              help: add `inputs:` with a `name:` per input, and in it path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes
             pipelines/utility.yaml:2:1: `root` is missing
               help: add it, for example `root: ${LAKE_ROOT:-../lake}`, or set --root or LAKE_ROOT
             pipelines/utility.yaml:2:1: `transform` is missing
@@ -426,7 +426,7 @@ fn a_list_is_refused_and_so_is_what_hides_inside() {
         &format!("{SMALLEST}limits: [ &a 1, [ *a ], {{ b: !c d }} ]\n"),
         expect![[r#"
             pipelines/utility.yaml:6:9: limits: expected a mapping of `key: value` lines, found a list
-              help: write below it: memory, rejected
+              help: write below it: memory, rejected, max_record_bytes
             pipelines/utility.yaml:6:11: the anchor `&a` is not accepted
               help: write the value out where it is needed
             pipelines/utility.yaml:6:19: `*a` is an alias to YAML, and aliases are not accepted
@@ -468,7 +468,7 @@ fn columns_count_characters_and_a_byte_order_mark_is_not_one() {
         &format!("\u{feff}{SMALLEST}limits: {{ größe: 1, memory: x }}\n"),
         expect![[r#"
             pipelines/utility.yaml:6:11: unknown key `limits.größe`
-              help: known here: memory, rejected
+              help: known here: memory, rejected, max_record_bytes
             pipelines/utility.yaml:6:29: limits.memory: `x` is not a size
               help: write bytes, or a number with a unit: 1048576, 512MiB, 1.5GiB, 1GB"#]],
     );

@@ -10,6 +10,7 @@
 )]
 
 mod faults;
+mod inputs;
 mod overrides;
 mod paths;
 mod properties;

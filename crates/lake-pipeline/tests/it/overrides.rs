@@ -46,9 +46,7 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
 #[test]
 fn the_path_of_an_input_has_a_flag_and_a_variable_too() {
     let path = |variables: &[(&str, &str)], overrides: &Overrides| {
-        with(SMALLEST, variables, overrides).inputs["readings"]
-            .path
-            .clone()
+        with(SMALLEST, variables, overrides).inputs["readings"].paths[0].to_string()
     };
     let flag = Overrides {
         inputs: vec![pair("readings", "../f/*.csv")],
@@ -104,7 +102,7 @@ fn a_flag_or_variable_supplies_what_the_file_leaves_out() {
     };
     let pipeline = with(yaml, &[("LAKE_INPUT_READINGS", "/r.csv")], &overrides);
     assert_eq!(pipeline.transform.name, "t");
-    assert_eq!(pipeline.inputs["readings"].path, "/r.csv");
+    assert_eq!(pipeline.inputs["readings"].paths[0].as_str(), "/r.csv");
 
     let half = set("transform.name", "t");
     let outcome = parse_with(yaml, &[("LAKE_ROOT", "/lake")], &half);
@@ -175,15 +173,15 @@ fn an_unknown_dotted_key_names_the_nearest_one() {
         "limits",
         "1GB",
         expect![[r#"
-        --set limits: `limits` is a group of settings
-          help: set one of: limits.memory, limits.rejected"#]],
+            --set limits: `limits` is a group of settings
+              help: set one of: limits.memory, limits.rejected, limits.max_record_bytes"#]],
     );
     check_set(
         "inputs.readings",
         "x.csv",
         expect![[r#"
-        --set inputs.readings: `inputs.readings` is a group of settings
-          help: set one of: inputs.readings.path, inputs.readings.on_change"#]],
+            --set inputs.readings: `inputs.readings` is a group of settings
+              help: set one of: inputs.readings.path, inputs.readings.on_change, inputs.readings.on_empty, inputs.readings.on_truncated, inputs.readings.settle, inputs.readings.done_marker, inputs.readings.expect_every, inputs.readings.on_late, inputs.readings.order, inputs.readings.max_files, inputs.readings.max_bytes"#]],
     );
     check_set(
         "inputs.reading.path",
@@ -204,14 +202,14 @@ fn an_unknown_dotted_key_names_the_nearest_one() {
         "1",
         expect![[r#"
             --set completely.different: there is no setting `completely.different`
-              help: known are: name, description, transform.name, transform.version, transform.path, transform.params.<name>, transform.registry, transform.trusted_keys, root, inputs.readings.path, inputs.readings.on_change, inputs.events.path, inputs.events.on_change, limits.memory, limits.rejected, schedule"#]],
+              help: known are: name, description, transform.name, transform.version, transform.path, transform.params.<name>, transform.registry, transform.trusted_keys, root, inputs.readings.path, inputs.readings.on_change, inputs.readings.on_empty, inputs.readings.on_truncated, inputs.readings.settle, inputs.readings.done_marker, inputs.readings.expect_every, inputs.readings.on_late, inputs.readings.order, inputs.readings.max_files, inputs.readings.max_bytes, inputs.events.path, inputs.events.on_change, inputs.events.on_empty, inputs.events.on_truncated, inputs.events.settle, inputs.events.done_marker, inputs.events.expect_every, inputs.events.on_late, inputs.events.order, inputs.events.max_files, inputs.events.max_bytes, limits.memory, limits.rejected, limits.max_record_bytes, schedule"#]],
     );
     check_set(
         "",
         "1",
         expect![[r#"
             --set : there is no setting ``
-              help: known are: name, description, transform.name, transform.version, transform.path, transform.params.<name>, transform.registry, transform.trusted_keys, root, inputs.readings.path, inputs.readings.on_change, inputs.events.path, inputs.events.on_change, limits.memory, limits.rejected, schedule"#]],
+              help: known are: name, description, transform.name, transform.version, transform.path, transform.params.<name>, transform.registry, transform.trusted_keys, root, inputs.readings.path, inputs.readings.on_change, inputs.readings.on_empty, inputs.readings.on_truncated, inputs.readings.settle, inputs.readings.done_marker, inputs.readings.expect_every, inputs.readings.on_late, inputs.readings.order, inputs.readings.max_files, inputs.readings.max_bytes, inputs.events.path, inputs.events.on_change, inputs.events.on_empty, inputs.events.on_truncated, inputs.events.settle, inputs.events.done_marker, inputs.events.expect_every, inputs.events.on_late, inputs.events.order, inputs.events.max_files, inputs.events.max_bytes, limits.memory, limits.rejected, limits.max_record_bytes, schedule"#]],
     );
 }
 
@@ -229,7 +227,7 @@ fn an_input_that_the_file_does_not_have_cannot_be_added_by_a_flag() {
     let outcome = parse_with("name: utility\n", &[], &overrides);
     expect![[r#"
         pipelines/utility.yaml:1:1: `inputs` is missing
-          help: add `inputs:` with a `name:` per input, and in it path, on_change
+          help: add `inputs:` with a `name:` per input, and in it path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes
         pipelines/utility.yaml:1:1: `root` is missing
           help: add it, for example `root: ${LAKE_ROOT:-../lake}`, or set --root or LAKE_ROOT
         pipelines/utility.yaml:1:1: `transform` is missing
@@ -417,6 +415,9 @@ fn the_variable_of_an_input_is_its_name_in_upper_case() {
         &[("LAKE_INPUT_METER_2", "/m")],
         &Overrides::default(),
     );
-    assert_eq!(pipeline.inputs["meter_2"].path, "/m");
-    assert_eq!(pipeline.inputs["readings"].path, "/srv/data/*.csv");
+    assert_eq!(pipeline.inputs["meter_2"].paths[0].as_str(), "/m");
+    assert_eq!(
+        pipeline.inputs["readings"].paths[0].as_str(),
+        "/srv/data/*.csv"
+    );
 }

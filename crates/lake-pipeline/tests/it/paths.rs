@@ -55,7 +55,10 @@ fn urls_stay_as_they_are_written() {
         assert_eq!(root_of(url, &[]), url);
     }
     let yaml = SMALLEST.replace("../data/*.csv", "s3://raw/**/*.csv");
-    assert_eq!(pipeline(&yaml).inputs["readings"].path, "s3://raw/**/*.csv");
+    assert_eq!(
+        pipeline(&yaml).inputs["readings"].paths[0].as_str(),
+        "s3://raw/**/*.csv"
+    );
 }
 
 #[test]
@@ -186,8 +189,8 @@ fn glob_characters_of_the_directory_are_not_a_pattern() {
         )
         .unwrap()
         .inputs["readings"]
-            .path
-            .clone()
+            .paths[0]
+            .to_string()
     };
     assert_eq!(input("../x/*.csv"), "/srv/a[[]1][?]/x/*.csv");
     assert_eq!(input("'[ab].csv'"), "/srv/a[[]1][?]/b[*]/[ab].csv");

@@ -195,6 +195,7 @@ fn a_record_that_is_too_long_is_one_row_and_the_next_is_good() {
     let options = Options {
         max_record_bytes: 16,
         chunk_bytes: 32,
+        ..Options::default()
     };
     let long = "é".repeat(50);
     let rows = rows_with(format!("a,b\n1,2\n1,{long}\n3,4\n"), &ab(), options);

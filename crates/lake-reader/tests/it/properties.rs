@@ -2,11 +2,11 @@
 
 use std::io::{self, Read};
 
-use lake_reader::{Binding, Chunks, Column, ColumnType, Header, Options};
+use lake_reader::{Column, ColumnType, Layout, Options, Reader, Source};
 use proptest::prelude::*;
 
 use crate::model;
-use crate::support::{Row, read, rows_of, text_columns};
+use crate::support::{Row, read, read_as, rows_of};
 
 /// Bytes in which the ones that matter are frequent.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -54,6 +54,7 @@ fn options() -> impl Strategy<Value = Options> {
     (1usize..200, 8usize..100).prop_map(|(chunk_bytes, max_record_bytes)| Options {
         chunk_bytes,
         max_record_bytes,
+        ..Options::default()
     })
 }
 
@@ -63,12 +64,27 @@ fn all_rows(file: &[u8], options: Options) -> Vec<Row> {
 }
 
 /// A source that gives a few bytes at a time.
-struct Dribble<'a>(&'a [u8], usize);
+#[derive(Debug, Clone)]
+struct Dribble(io::Cursor<Vec<u8>>, usize);
 
-impl Read for Dribble<'_> {
+impl Read for Dribble {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = buffer.len().min(self.1);
         self.0.read(&mut buffer[..length])
+    }
+}
+
+impl Source for Dribble {
+    fn stream(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.0.get_ref().size()
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.0.get_ref().read_at(offset, length)
     }
 }
 
@@ -82,6 +98,7 @@ fn a_long_record_that_ends_the_file_with_a_quote_is_the_same_for_any_chunk_size(
         let options = Options {
             chunk_bytes,
             max_record_bytes: 19,
+            ..Options::default()
         };
         assert_eq!(
             all_rows(file, options).len(),
@@ -121,12 +138,9 @@ proptest! {
         let expected = all_rows(&file, whole);
         prop_assert_eq!(&all_rows(&file, options), &expected);
 
-        let mut chunks = Chunks::new(Dribble(&file, step), options);
-        let header = Header::read(&mut chunks).unwrap();
-        let (binding, _) = Binding::new(&header, columns()).unwrap();
-        let rows: Vec<Row> = chunks
-            .flat_map(|chunk| rows_of(&binding.parse(chunk.unwrap())))
-            .collect();
+        let source = Dribble(io::Cursor::new(file), step);
+        let blocks = read_as(&source, &Layout::csv(columns()), options);
+        let rows: Vec<Row> = blocks.iter().flat_map(rows_of).collect();
         prop_assert_eq!(&rows, &expected);
     }
 
@@ -149,13 +163,10 @@ proptest! {
     /// Every byte is data, also where the header should be.
     #[test]
     fn no_input_panics(file in bytes(), options in options()) {
-        let mut chunks = Chunks::new(&file[..], options);
-        if let Ok(header) = Header::read(&mut chunks) {
-            let names: Vec<&str> = header.names().iter().map(String::as_str).collect();
-            if let Ok((binding, _)) = Binding::new(&header, text_columns(&names)) {
-                for chunk in chunks {
-                    rows_of(&binding.parse(chunk.unwrap()));
-                }
+        let layout = Layout::csv(columns());
+        if let Ok(reader) = Reader::open(&file, &layout, options) {
+            while let Some(block) = reader.next_block() {
+                rows_of(&block.unwrap());
             }
         }
     }

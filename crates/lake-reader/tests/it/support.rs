@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use lake_reader::{Binding, Block, Chunks, Column, ColumnType, Header, Options, ReadError};
+use lake_reader::{Block, Column, ColumnType, Layout, Options, ReadError, Reader, Source};
 
 /// Optional text columns with these names.
 pub(crate) fn text_columns(names: &[&str]) -> Vec<Column> {
@@ -13,12 +13,17 @@ pub(crate) fn text_columns(names: &[&str]) -> Vec<Column> {
     names.iter().map(column).collect()
 }
 
-/// All blocks of a file that reads to its end.
+/// All blocks of a comma-separated file that reads to its end.
 pub(crate) fn read(file: &[u8], columns: &[Column], options: Options) -> Vec<Block> {
-    let mut chunks = Chunks::new(file, options);
-    let header = Header::read(&mut chunks).unwrap();
-    let (binding, _) = Binding::new(&header, columns.to_vec()).unwrap();
-    chunks.map(|chunk| binding.parse(chunk.unwrap())).collect()
+    read_as(&file.to_vec(), &Layout::csv(columns), options)
+}
+
+/// All blocks of a file of any layout that reads to its end.
+pub(crate) fn read_as(file: &dyn Source, layout: &Layout, options: Options) -> Vec<Block> {
+    let reader = Reader::open(file, layout, options).unwrap();
+    std::iter::from_fn(|| reader.next_block())
+        .collect::<Result<_, _>>()
+        .unwrap()
 }
 
 /// The rows of a file, as a person would write them down.
@@ -34,9 +39,8 @@ pub(crate) fn rows_with(file: impl AsRef<[u8]>, columns: &[Column], options: Opt
 
 /// The error of opening a file.
 pub(crate) fn header_error(file: impl AsRef<[u8]>, columns: &[Column]) -> ReadError {
-    lake_reader::Reader::open(file.as_ref(), columns.to_vec(), Options::default())
-        .map(|reader| reader.header().clone())
-        .unwrap_err()
+    let file = file.as_ref().to_vec();
+    Reader::open(&file, &Layout::csv(columns), Options::default()).unwrap_err()
 }
 
 /// One record and everything that is known about it.

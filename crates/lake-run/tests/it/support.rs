@@ -137,6 +137,7 @@ impl Lake {
             clock: noon,
             host: "here".to_owned(),
             threads: 2,
+            progress: Arc::default(),
         }
     }
 

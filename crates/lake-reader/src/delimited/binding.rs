@@ -1,25 +1,26 @@
 //! The columns of a file bound to those that are declared, and the parsing of
 //! its chunks.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, StructArray};
 use arrow::datatypes::{Schema, SchemaRef};
 
-use crate::cells::{Cells, check_quotes};
-use crate::chunks::Chunk;
+use super::cells::{Cells, check_quotes};
+use super::header::Header;
+use super::rows::Rows;
+use crate::block::{Block, Records};
+use crate::chunk::Chunk;
 use crate::column::Column;
-use crate::fault::{Fault, escape_invalid};
-use crate::header::{Header, HeaderError, Warning};
-use crate::rows::{Rows, Span};
+use crate::mismatch::{HeaderError, Warning};
+use crate::reader::Parse;
 
 /// Which field of a record each declared column is.
 ///
 /// It is made once per file. [`parse`](Self::parse) is a pure function of the
 /// binding and a chunk, so chunks can be parsed in any order and on any thread.
 #[derive(Debug, Clone)]
-pub struct Binding {
+pub(crate) struct Binding {
     columns: Arc<[Column]>,
     /// For every declared column, its position in the file.
     positions: Vec<usize>,
@@ -28,6 +29,7 @@ pub struct Binding {
     /// How many columns the file has.
     width: usize,
     schema: SchemaRef,
+    warnings: Vec<Warning>,
 }
 
 impl Binding {
@@ -43,15 +45,15 @@ impl Binding {
     /// Fails if a declared column is not in the header, a name is there twice,
     /// the first line does not look like a header, or a declared type cannot
     /// exist.
-    pub fn new(
+    pub(crate) fn new(
         header: &Header,
         columns: impl Into<Arc<[Column]>>,
-    ) -> Result<(Self, Vec<Warning>), HeaderError> {
+    ) -> Result<Self, HeaderError> {
         let columns = columns.into();
         if let Some(column) = columns.iter().find(|c| !c.data_type.is_possible()) {
             return Err(HeaderError::ImpossibleType {
                 column: column.name.clone(),
-                data_type: column.data_type,
+                data_type: column.data_type.to_string(),
             });
         }
         let positions = header.positions_of(&columns)?;
@@ -66,29 +68,25 @@ impl Binding {
             })
             .collect();
         let schema = Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>());
-        let binding = Self {
+        Ok(Self {
             columns,
             positions,
             others,
             width: header.names().len(),
             schema: Arc::new(schema),
-        };
-        Ok((binding, warnings))
-    }
-
-    /// The declared columns.
-    pub fn columns(&self) -> &[Column] {
-        &self.columns
+            warnings,
+        })
     }
 
     /// The schema of every [`Block::batch`]: the declared columns in the order
     /// of their declaration, all nullable.
-    pub fn schema(&self) -> &SchemaRef {
+    pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema
     }
+}
 
-    /// Parses the records of a chunk, each into one row.
-    pub fn parse(&self, chunk: Chunk) -> Block {
+impl Parse for Binding {
+    fn parse(&self, chunk: Chunk) -> Block {
         let mut rows = Rows::of(&chunk, self.width);
         let mut faults = std::mem::take(&mut rows.faults);
         if rows.has_quotes {
@@ -124,64 +122,11 @@ impl Binding {
             batch: RecordBatch::from(batch),
             lines: Int64Array::from(lines),
             faults,
-            spans,
-            chunk,
+            records: Records::Text { chunk, spans },
         }
     }
-}
 
-/// What the records of one chunk are: rows, and everything that is wrong with
-/// them.
-#[derive(Debug, Clone)]
-pub struct Block {
-    /// One row per record, in the order of the file, in the schema of
-    /// [`Binding::schema`]. A cell with a fault is NULL, and so are all cells
-    /// of a record whose fields cannot be told apart.
-    pub batch: RecordBatch,
-    /// The physical line on which each record starts, counted from 1.
-    pub lines: Int64Array,
-    /// Everything that is wrong, ordered by row, then by declared column. Rows
-    /// that are not mentioned are good.
-    pub faults: Vec<Fault>,
-    spans: Vec<Span>,
-    chunk: Chunk,
-}
-
-impl Block {
-    /// The text of a record as it is in the file, without its line end.
-    ///
-    /// It is borrowed if it is valid UTF-8. Otherwise it is owned, every bad
-    /// byte is written as `\xNN`, and every backslash as two. Of a record that
-    /// is too long, it is the first bytes.
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is no such row.
-    pub fn raw(&self, row: usize) -> Cow<'_, str> {
-        escape_invalid(self.raw_bytes(row))
-    }
-
-    /// The bytes that [`raw`](Self::raw) shows.
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is no such row.
-    pub fn raw_bytes(&self, row: usize) -> &[u8] {
-        let Span { start, end } = self.spans[row];
-        &self.chunk.bytes[start as usize..end as usize]
-    }
-
-    /// Where in the file a record starts, counted from 0 in bytes.
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is no such row.
-    pub fn byte_offset(&self, row: usize) -> u64 {
-        self.chunk.offset + u64::from(self.spans[row].start)
-    }
-
-    /// How many rows have at least one fault.
-    pub fn faulty_rows(&self) -> usize {
-        self.faults.chunk_by(|a, b| a.row == b.row).count()
+    fn warnings(&self) -> Vec<Warning> {
+        self.warnings.clone()
     }
 }

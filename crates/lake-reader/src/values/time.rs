@@ -1,6 +1,6 @@
 //! Dates and timestamps in the forms of ISO 8601 that data files use.
 
-use crate::reason::Reason;
+use super::reason::Reason;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;

@@ -1,7 +1,7 @@
 //! The one rule that says where fields and records end.
 //!
-//! [`Chunks`](crate::Chunks) cuts the file with it and
-//! [`Binding::parse`](crate::Binding::parse) finds the fields with it, so that
+//! [`Chunks`](super::chunks::Chunks) cuts the file with it and
+//! [`Binding`](super::binding::Binding) finds the fields with it, so that
 //! the two can never disagree.
 
 use std::borrow::Cow;

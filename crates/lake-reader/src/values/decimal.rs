@@ -1,7 +1,7 @@
 //! Exact decimal numbers: bytes to an unscaled integer, without a float between.
 
-use crate::number::sign;
-use crate::reason::Reason;
+use super::reason::Reason;
+use crate::values::number::sign;
 
 /// Powers of ten up to the largest that a decimal of 128 bits has.
 const POWERS: [i128; 39] = {
@@ -114,9 +114,12 @@ fn malformed(number: &[u8]) -> Reason {
     let exponent = number
         .iter()
         .position(|byte| byte.eq_ignore_ascii_case(&b'e'));
-    let is_number = |text: &[u8]| crate::number::float64(text).is_ok();
+    let is_number = |text: &[u8]| crate::values::number::float64(text).is_ok();
     match exponent {
-        Some(at) if is_number(&number[..at]) && crate::number::int64(&number[at + 1..]).is_ok() => {
+        Some(at)
+            if is_number(&number[..at])
+                && crate::values::number::int64(&number[at + 1..]).is_ok() =>
+        {
             Reason::Exponent
         }
         _ => Reason::Malformed,

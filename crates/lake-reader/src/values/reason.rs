@@ -35,14 +35,14 @@ pub(crate) enum Reason {
 
 impl Reason {
     /// The message of a fault; `value` is what was to be parsed.
-    pub(crate) fn message(self, value: &str, wanted: ColumnType) -> String {
+    pub(crate) fn message(self, value: &str, wanted: &ColumnType) -> String {
         let detail = match self {
             Self::Range => return format!("'{value}' does not fit {wanted}"),
             Self::DecimalPlaces => {
                 let ColumnType::Decimal { scale, .. } = wanted else {
                     return Self::Malformed.message(value, wanted);
                 };
-                let places = if scale == 1 { "place" } else { "places" };
+                let places = if *scale == 1 { "place" } else { "places" };
                 return format!("'{value}' has more than {scale} decimal {places}");
             }
             Self::SubMicrosecond => return format!("'{value}' is more precise than a microsecond"),

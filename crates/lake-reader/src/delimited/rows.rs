@@ -5,16 +5,9 @@
 
 use memchr::{memchr, memchr_iter, memchr2_iter, memrchr};
 
-use crate::chunks::{Broken, Chunk, Damage};
+use super::record::{DELIMITER, LINE_FEED, Place, QUOTE, Scan, scan, trim_line_end};
+use crate::chunk::{Broken, Chunk, Damage, Span};
 use crate::fault::{Fault, check};
-use crate::record::{DELIMITER, LINE_FEED, Place, QUOTE, Scan, scan, trim_line_end};
-
-/// Where a record is in its chunk, without its line end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-}
 
 /// The records of one chunk. Each is one row.
 #[derive(Debug)]
@@ -186,6 +179,11 @@ impl<'a> Rows<'a> {
                 trim_line_end(record).len(),
                 check::QUOTE,
                 "a quote opens here and is not closed before the end of the file".to_owned(),
+            ),
+            Damage::Truncated => (
+                trim_line_end(record).len(),
+                check::TRUNCATED,
+                "the compressed file stops within this record".to_owned(),
             ),
             Damage::TooLong { bytes, limit } => (
                 record.len(),

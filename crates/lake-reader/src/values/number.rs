@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::reason::Reason;
+use super::reason::Reason;
 
 pub(crate) fn int32(text: &[u8]) -> Result<i32, Reason> {
     i32::try_from(int64(text)?).map_err(|_| Reason::Range)

@@ -1,17 +1,16 @@
 //! The first record of a file: the names of its columns.
 
-use std::fmt;
-use std::io::Read;
-
-use crate::chunks::{Chunk, Chunks, Damage};
-use crate::column::{Column, ColumnType};
+use super::chunks::Chunks;
+use super::record::{LINE_FEED, Place, content, scan, trim_line_end};
+use crate::chunk::{Chunk, Damage};
+use crate::column::Column;
 use crate::fault::{escape_invalid, shown};
+use crate::mismatch::{HeaderError, MissingColumn};
 use crate::reader::ReadError;
-use crate::record::{LINE_FEED, Place, content, scan, trim_line_end};
 
 /// The header of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     names: Vec<String>,
     raw: String,
 }
@@ -24,7 +23,7 @@ impl Header {
     ///
     /// Fails if the source does, if there is no record at all, or if the first
     /// one is broken.
-    pub fn read<R: Read>(chunks: &mut Chunks<R>) -> Result<Self, ReadError> {
+    pub(crate) fn read(chunks: &mut Chunks) -> Result<Self, ReadError> {
         while let Some(chunk) = chunks.next_record()? {
             if let Some(header) = Self::of(&chunk)? {
                 return Ok(header);
@@ -35,16 +34,17 @@ impl Header {
 
     /// The header that a chunk of one record is; `None` if it is a blank line.
     fn of(chunk: &Chunk) -> Result<Option<Self>, HeaderError> {
-        let record = trim_line_end(chunk.bytes());
+        let record = trim_line_end(&chunk.bytes);
         if let Some(broken) = chunk.broken.first() {
             let line = record.split(|&byte| byte == LINE_FEED).next();
             return Err(HeaderError::Broken {
-                line: chunk.first_line(),
+                line: chunk.first_line,
                 start: shown(line.unwrap_or_default()),
                 reason: match broken.damage {
                     Damage::OpenQuote { .. } | Damage::OpenQuoteAtEnd => {
                         "a quote opens and is not closed"
                     }
+                    Damage::Truncated => "the compressed file stops within it",
                     Damage::TooLong { .. } => "it is too long for a record",
                 },
             });
@@ -70,13 +70,13 @@ impl Header {
     }
 
     /// The names of the columns in the order of the file, unquoted.
-    pub fn names(&self) -> &[String] {
+    pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
     /// The header's text as it is in the file, without its line end; bytes
     /// that are not UTF-8 are escaped as by [`Block::raw`](crate::Block::raw).
-    pub fn raw(&self) -> &str {
+    pub(crate) fn raw(&self) -> &str {
         &self.raw
     }
 
@@ -161,122 +161,4 @@ impl Header {
             None
         }
     }
-}
-
-/// Something odd about a header that does not stop anything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Warning {
-    /// The file has a column that is not declared. It is not read.
-    UndeclaredColumn {
-        /// Its name; empty if it has none.
-        name: String,
-        /// Its position in the file, counted from 0.
-        position: usize,
-    },
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UndeclaredColumn { name, position } if name.is_empty() => {
-                write!(f, "column {} has no name and is not read", position + 1)
-            }
-            Self::UndeclaredColumn { name, .. } => {
-                write!(f, "column '{name}' is not declared and is not read")
-            }
-        }
-    }
-}
-
-/// Why a file's header and the declared columns do not go together.
-///
-/// The messages do not name the file, because a reader of bytes does not know
-/// it: `{file}: {error}` is a whole sentence.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HeaderError {
-    /// There is no record at all: no bytes, or nothing but a byte order mark
-    /// and blank lines.
-    #[error("the file is empty; a header was expected")]
-    Empty,
-    /// The first record has no readable fields.
-    #[error("the header on line {line} cannot be read: {reason}; it starts with '{start}'")]
-    Broken {
-        /// The physical line on which it starts, counted from 1.
-        line: u64,
-        /// Its first line, cut if it is long.
-        start: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// None of the declared columns is in the first record.
-    #[error(
-        "the file seems to have no header: its first line is '{start}', and none of the declared columns is in it ({})\
-         {}",
-        expected.join(", "),
-        hint.map(|hint| format!("; {hint}")).unwrap_or_default()
-    )]
-    NoHeader {
-        /// The first record, cut if it is long.
-        start: String,
-        /// The declared columns.
-        expected: Vec<String>,
-        /// What the file may be instead.
-        hint: Option<&'static str>,
-    },
-    /// Several columns of the file have the same name.
-    #[error(
-        "the header has more than one column named {}; rename them",
-        quoted(names)
-    )]
-    Duplicated {
-        /// Each such name once, in alphabetical order.
-        names: Vec<String>,
-    },
-    /// Declared columns are not in the header.
-    #[error(
-        "the header has no column {}; its columns are {}",
-        missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        quoted(names)
-    )]
-    Missing {
-        /// Each of them, in the order of their declaration.
-        missing: Vec<MissingColumn>,
-        /// The columns that the header has.
-        names: Vec<String>,
-    },
-    /// The declaration itself is wrong, whatever the file.
-    #[error(
-        "column '{column}' is declared as {data_type}, which cannot exist: \
-         the precision of a decimal is 1 to 38, and its scale 0 to the precision"
-    )]
-    ImpossibleType {
-        /// The column's name.
-        column: String,
-        /// The declared type.
-        data_type: ColumnType,
-    },
-}
-
-/// A declared column that a header does not have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissingColumn {
-    /// Its declared name.
-    pub name: String,
-    /// The undeclared name in the header that was perhaps meant.
-    pub nearest: Option<String>,
-}
-
-impl fmt::Display for MissingColumn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}'", self.name)?;
-        match &self.nearest {
-            Some(nearest) => write!(f, " (perhaps '{nearest}' is meant)"),
-            None => Ok(()),
-        }
-    }
-}
-
-fn quoted(names: &[String]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
-    quoted.join(", ")
 }

@@ -16,14 +16,13 @@ use arrow::datatypes::{
     Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 
+use super::record::{self, QUOTE, TextAfterQuote};
+use super::rows::Rows;
 use crate::column::{Column, ColumnType};
-use crate::decimal::Decimal;
 use crate::fault::{Fault, check, shown};
-use crate::number;
-use crate::reason::Reason;
-use crate::record::{self, QUOTE, TextAfterQuote};
-use crate::rows::Rows;
-use crate::time;
+use crate::values::decimal::Decimal;
+use crate::values::reason::Reason;
+use crate::values::{number, time};
 
 /// One declared column of the rows of a chunk.
 #[derive(Debug, Clone, Copy)]
@@ -39,15 +38,20 @@ pub(crate) struct Cells<'a> {
 impl Cells<'_> {
     /// The values, NULL where a field has none or a fault.
     pub(crate) fn parse(self, faults: &mut Vec<Fault>) -> ArrayRef {
-        match self.column.data_type {
-            ColumnType::Text => Arc::new(self.text(faults)),
+        match &self.column.data_type {
+            // Nested columns are refused when the file is opened.
+            ColumnType::Text
+            | ColumnType::Json
+            | ColumnType::Struct(_)
+            | ColumnType::List(_)
+            | ColumnType::Map(_) => Arc::new(self.text(faults)),
             ColumnType::Boolean => Arc::new(self.booleans(faults)),
             ColumnType::Int32 => Arc::new(self.primitive::<Int32Type>(number::int32, faults)),
             ColumnType::Int64 => Arc::new(self.primitive::<Int64Type>(number::int64, faults)),
             ColumnType::Float64 => Arc::new(self.primitive::<Float64Type>(number::float64, faults)),
             ColumnType::Date => Arc::new(self.primitive::<Date32Type>(time::date, faults)),
             ColumnType::Decimal { precision, scale } => {
-                let decimal = Decimal::new(precision, scale);
+                let decimal = Decimal::new(*precision, *scale);
                 let array = self.primitive::<Decimal128Type>(|field| decimal.parse(field), faults);
                 Arc::new(array.with_data_type(self.column.data_type.arrow()))
             }
@@ -128,7 +132,7 @@ impl Cells<'_> {
             }
             Err(reason) => {
                 let shown = shown(value);
-                let message = reason.message(&shown, self.column.data_type);
+                let message = reason.message(&shown, &self.column.data_type);
                 faults.push(self.fault(row, check::TYPE, shown, message));
                 None
             }

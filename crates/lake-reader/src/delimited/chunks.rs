@@ -7,104 +7,22 @@
 //! not, because a record is only decided on once all bytes that its end can
 //! depend on are there.
 
-use std::io::Read;
+use std::fmt;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-use crate::reader::ReadError;
-use crate::record::{LINE_FEED, Place, QUOTE, Scan, scan};
-
-/// How a file is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// About how many bytes a [`Chunk`] has. Chunks are larger where a single
-    /// record is, up to twice [`max_record_bytes`](Self::max_record_bytes).
-    pub chunk_bytes: usize,
-    /// How many bytes a record may have, up to its line feed.
-    pub max_record_bytes: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            chunk_bytes: 1 << 20,
-            max_record_bytes: 1 << 20,
-        }
-    }
-}
-
-impl Options {
-    /// Positions within a chunk are kept in 32 bits, and so are Arrow's
-    /// offsets into text.
-    const LARGEST: usize = 1 << 28;
-    /// How much is kept of a record that is too long.
-    const KEPT_BYTES: usize = 1 << 16;
-
-    fn within_bounds(self) -> Self {
-        Self {
-            chunk_bytes: self.chunk_bytes.clamp(1, Self::LARGEST),
-            max_record_bytes: self.max_record_bytes.clamp(1, Self::LARGEST),
-        }
-    }
-}
-
-/// Some whole records of a file, in order, as they came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
-    /// The records with their line ends. Of a record that is too long, only
-    /// the first bytes; it is always the last of its chunk.
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) offset: u64,
-    pub(crate) first_line: u64,
-    /// The records that have no readable fields, by position.
-    pub(crate) broken: Vec<Broken>,
-}
-
-impl Chunk {
-    /// The bytes of the records, line ends included.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Where in the file the first byte is, counted from 0.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// The physical line of the file on which the chunk starts, counted from 1.
-    pub fn first_line(&self) -> u64 {
-        self.first_line
-    }
-}
-
-/// A record of which only the extent is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Broken {
-    /// Where the record starts in its chunk.
-    pub(crate) start: usize,
-    /// Where the next one would start.
-    pub(crate) end: usize,
-    pub(crate) damage: Damage,
-}
-
-/// Why a record has no readable fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Damage {
-    /// A quote opens and is not closed in so many bytes.
-    OpenQuote { within: usize },
-    /// A quote opens and is not closed before the end of the file.
-    OpenQuoteAtEnd,
-    /// The record has so many bytes, and may only have fewer.
-    TooLong { bytes: u64, limit: usize },
-}
+use super::record::{LINE_FEED, Place, QUOTE, Scan, scan, trim_line_end};
+use crate::chunk::{Broken, Chunk, Damage, OnTruncated, Options};
+use crate::mismatch::Warning;
+use crate::reader::{Cut, ReadError};
+use crate::text::Text;
 
 /// The chunks of a file, in order.
 ///
 /// Memory is bounded by the [`Options`], whatever the file contains. After an
 /// error there are no more chunks.
-#[derive(Debug)]
-pub struct Chunks<R> {
-    source: R,
+pub(crate) struct Chunks {
+    text: Text,
     options: Options,
     /// Bytes that were read and are not part of a chunk yet.
     buffer: Vec<u8>,
@@ -112,10 +30,6 @@ pub struct Chunks<R> {
     offset: u64,
     /// The physical line on which the buffer starts.
     line: u64,
-    /// Whether the source has no more bytes.
-    at_end: bool,
-    /// Whether the start of the file, where a byte order mark may be, is behind.
-    started: bool,
     failed: bool,
     /// Up to here a scan of the current or an earlier record has been inside
     /// quotes at every line feed. See [`Chunks::record_end`].
@@ -128,17 +42,30 @@ enum Found {
     Whole(usize),
     /// One record that has no readable fields.
     Broken(Broken),
+    /// The text stops here, because the compressed file does, and the record may go on.
+    Cut(usize),
     /// One record that is too long; its end may not have been read yet.
     TooLong,
     /// More bytes are needed to tell.
     Unknown,
 }
 
-impl<R: Read> Iterator for Chunks<R> {
-    type Item = Result<Chunk, ReadError>;
+impl Cut for Chunks {
+    fn next_chunk(&mut self) -> Result<Option<Chunk>, ReadError> {
+        self.cut(Amount::Many)
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
-        self.cut(Amount::Many).transpose()
+    fn warnings(&self) -> Vec<Warning> {
+        self.text.cut_warning().into_iter().collect()
+    }
+}
+
+impl fmt::Debug for Chunks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunks")
+            .field("offset", &self.offset)
+            .field("line", &self.line)
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,26 +76,18 @@ enum Amount {
     Many,
 }
 
-impl<R: Read> Chunks<R> {
+impl Chunks {
     /// Starts at the beginning of a file.
-    pub fn new(source: R, options: Options) -> Self {
+    pub(crate) fn new(text: Text, options: Options) -> Self {
         Self {
-            source,
             options: options.within_bounds(),
             buffer: Vec::new(),
-            offset: 0,
+            offset: text.offset(),
+            text,
             line: 1,
-            at_end: false,
-            started: false,
             failed: false,
             quoted_until: 0,
         }
-    }
-
-    /// How many bytes of the file are in the chunks so far, including what was
-    /// skipped between them.
-    pub fn offset(&self) -> u64 {
-        self.offset
     }
 
     /// A chunk that has only the next record, or only the next blank line.
@@ -186,20 +105,29 @@ impl<R: Read> Chunks<R> {
     }
 
     fn cut_unfailed(&mut self, amount: Amount) -> Result<Option<Chunk>, ReadError> {
-        if !self.started {
-            self.skip_byte_order_mark()?;
-        }
         let target = self.options.chunk_bytes;
         self.fill(target)?;
+        // A header that is cut does not say what the columns are.
+        let rejects_cut =
+            self.options.on_truncated == OnTruncated::Reject && amount == Amount::Many;
         let mut end = 0;
         let mut broken = Vec::new();
-        while end < target && !(self.at_end && end == self.buffer.len()) {
+        while end < target && !(self.text.at_end() && end == self.buffer.len()) {
             match self.find(end, amount) {
                 Found::Whole(to) => end = to,
                 Found::Broken(record) => {
                     end = record.end;
                     broken.push(record);
                 }
+                Found::Cut(to) if rejects_cut => {
+                    broken.push(Broken {
+                        start: end,
+                        end: to,
+                        damage: Damage::Truncated,
+                    });
+                    end = to;
+                }
+                Found::Cut(_) => break,
                 Found::TooLong => return self.cut_too_long(end, broken).map(Some),
                 Found::Unknown if end > 0 => break,
                 Found::Unknown => self.fill(target.max(2 * self.buffer.len()))?,
@@ -209,7 +137,10 @@ impl<R: Read> Chunks<R> {
             }
         }
         if end == 0 {
-            return Ok(None);
+            return match self.text.cut_error() {
+                Some(error) if !rejects_cut => Err(error),
+                _ => Ok(None),
+            };
         }
         let mut rest = Vec::with_capacity(target.max(self.buffer.len() - end));
         rest.extend_from_slice(&self.buffer[end..]);
@@ -232,10 +163,10 @@ impl<R: Read> Chunks<R> {
         // One byte more than a record may have, so that its line feed is seen.
         let stop = self.buffer.len().min(start + limit + 1);
         let window = &self.buffer[start..stop];
-        let last = self.at_end && stop == self.buffer.len();
+        let last = self.text.at_end() && stop == self.buffer.len();
         // A quote at the very end of the file closes, elsewhere it may be the first
         // of a pair: before it is known which, nothing is said about it.
-        let end_is_known = self.at_end || stop < self.buffer.len();
+        let end_is_known = self.text.at_end() || stop < self.buffer.len();
         let complete = end_is_known && (last || window.len() > limit);
 
         if amount == Amount::Many {
@@ -248,6 +179,13 @@ impl<R: Read> Chunks<R> {
         match self.record_end(start, window, last) {
             Scan::Line(line_feed) => Found::Whole(start + line_feed + 1),
             _ if !complete => Found::Unknown,
+            _ if self.text.is_cut() && window.len() <= limit => {
+                if trim_line_end(window).is_empty() {
+                    Found::Whole(stop)
+                } else {
+                    Found::Cut(stop)
+                }
+            }
             Scan::Bare if window.len() <= limit => Found::Whole(stop),
             Scan::Bare => Found::TooLong,
             Scan::Quoted(resume) => {
@@ -313,7 +251,7 @@ impl<R: Read> Chunks<R> {
             self.offset += self.buffer.len() as u64;
             length += self.buffer.len() as u64;
             self.buffer.clear();
-            if self.at_end {
+            if self.text.at_end() {
                 break;
             }
             self.fill(self.options.chunk_bytes)?;
@@ -345,35 +283,9 @@ impl<R: Read> Chunks<R> {
         })
     }
 
-    fn skip_byte_order_mark(&mut self) -> Result<(), ReadError> {
-        const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-        self.fill(BYTE_ORDER_MARK.len().max(self.options.chunk_bytes))?;
-        self.started = true;
-        if self.buffer.starts_with(BYTE_ORDER_MARK) {
-            self.buffer.drain(..BYTE_ORDER_MARK.len());
-            self.offset = BYTE_ORDER_MARK.len() as u64;
-        }
-        Ok(())
-    }
-
     /// Reads until the buffer has so many bytes, or the source has no more.
     fn fill(&mut self, target: usize) -> Result<(), ReadError> {
-        let missing = target.saturating_sub(self.buffer.len());
-        if missing == 0 || self.at_end {
-            return Ok(());
-        }
-        self.buffer.reserve_exact(missing);
-        let read = self
-            .source
-            .by_ref()
-            .take(missing as u64)
-            .read_to_end(&mut self.buffer)
-            .map_err(|source| ReadError::Io {
-                offset: self.offset + self.buffer.len() as u64,
-                source,
-            })?;
-        self.at_end = read < missing;
-        Ok(())
+        self.text.fill(&mut self.buffer, target)
     }
 }
 

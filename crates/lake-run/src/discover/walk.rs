@@ -1,0 +1,182 @@
+//! Which files the paths of an input describe, on this machine.
+
+use std::borrow::Cow;
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
+use std::time::SystemTime;
+
+use lake_pipeline::{InputSource, PathValues, Pattern};
+use walkdir::WalkDir;
+
+use super::PendingFile;
+use crate::error::{Result, RunError};
+
+/// All files of an input, sorted by path, each of them once. A pattern without a file is a warning.
+pub(super) fn list(
+    input: &str,
+    source: &InputSource,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<PendingFile>> {
+    let mut files = Vec::new();
+    for pattern in &source.paths {
+        let refuse = |message: String| RunError::Input {
+            place: format!("input {input}"),
+            message,
+        };
+        if pattern.is_url() {
+            return Err(refuse(format!(
+                "{pattern} is a URL; this version of lake reads local files"
+            )));
+        }
+        if pattern.is_fixed() {
+            files.push(one(pattern, input)?);
+            continue;
+        }
+        let before = files.len();
+        walk(pattern, input, &mut files)?;
+        if files.len() == before {
+            warnings.push(format!("input {input}: no file matches {pattern}"));
+        }
+    }
+    if let Some(marker) = &source.done_marker {
+        let is_marker = |file: &PendingFile| {
+            let name = file.path.file_name();
+            name.is_some_and(|name| marker.is_marker(&name.to_string_lossy()))
+        };
+        files.retain(|file| !is_marker(file));
+    }
+    // The sort is stable: of a file that is there twice, the first pattern's stays.
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.dedup_by(|later, first| later.path == first.path);
+    Ok(files)
+}
+
+/// The file that a path without wildcards names.
+fn one(pattern: &Pattern, input: &str) -> Result<PendingFile> {
+    let path = PathBuf::from(pattern.fixed());
+    let refuse = |message: String| RunError::Input {
+        place: format!("input {input}"),
+        message,
+    };
+    match fs::metadata(&path) {
+        Ok(meta) if meta.is_dir() => Err(refuse(format!(
+            "{0} is a directory; name its files, for instance {0}/*.csv",
+            path.display()
+        ))),
+        Ok(meta) => {
+            let captures = pattern.matches("").unwrap_or_default();
+            describe(path, &meta, captures)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(refuse(format!(
+            "{} does not exist; mend the path in the pipeline file, or give --input {input}=PATH",
+            path.display()
+        ))),
+        Err(source) => Err(RunError::Io { path, source }),
+    }
+}
+
+/// Adds the files that match, of the directories that can lead to one. Symbolic links are followed;
+/// one that leads back to where it is, or to nothing, is passed over.
+fn walk(pattern: &Pattern, input: &str, files: &mut Vec<PendingFile>) -> Result<()> {
+    let base = Path::new(pattern.fixed());
+    if !base.is_dir() {
+        return Err(RunError::Input {
+            place: format!("input {input}"),
+            message: format!(
+                "the directory {} does not exist; mend the path in the pipeline file, or give --input {input}=PATH",
+                base.display()
+            ),
+        });
+    }
+    let walk = WalkDir::new(base).follow_links(true).min_depth(1);
+    let walk = match pattern.depth() {
+        Some(depth) => walk.max_depth(depth),
+        None => walk,
+    };
+    let entries = walk.into_iter().filter_entry(|entry| {
+        !entry.file_type().is_dir()
+            || relative(entry.path(), base).is_none_or(|path| pattern.may_lead_through(&path))
+    });
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if error.loop_ancestor().is_some() => continue,
+            Err(error) => match failed(error, base) {
+                None => continue,
+                Some(error) => return Err(error),
+            },
+        };
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let Some(captures) = relative(entry.path(), base).and_then(|path| pattern.matches(&path))
+        else {
+            continue;
+        };
+        if entry.path().to_str().is_none() {
+            return Err(RunError::Input {
+                place: format!("input {input}"),
+                message: format!(
+                    "the path {} is not UTF-8, and tables would not say which file it is; rename it",
+                    entry.path().display()
+                ),
+            });
+        }
+        let meta = match entry.metadata() {
+            Ok(meta) => meta,
+            Err(error) => match failed(error, base) {
+                None => continue,
+                Some(error) => return Err(error),
+            },
+        };
+        files.push(describe(entry.into_path(), &meta, captures)?);
+    }
+    Ok(())
+}
+
+/// Why a directory or file could not be looked at; `None` where it is simply not there (any more).
+fn failed(error: walkdir::Error, base: &Path) -> Option<RunError> {
+    let path = error.path().unwrap_or(base).to_owned();
+    let source: io::Error = match error.into_io_error() {
+        Some(source) if source.kind() == io::ErrorKind::NotFound => return None,
+        Some(source) => source,
+        None => io::Error::other("it cannot be listed"),
+    };
+    Some(RunError::Io { path, source })
+}
+
+/// A path below `base`, as patterns see it.
+fn relative<'p>(path: &'p Path, base: &Path) -> Option<Cow<'p, str>> {
+    let path = path.strip_prefix(base).ok()?.to_string_lossy();
+    Some(match MAIN_SEPARATOR {
+        '/' => path,
+        other => Cow::Owned(path.replace(other, "/")),
+    })
+}
+
+/// What the system says of a file.
+pub(super) fn describe(
+    path: PathBuf,
+    meta: &Metadata,
+    captures: PathValues,
+) -> Result<PendingFile> {
+    let modified = match meta.modified() {
+        Ok(modified) => micros(modified),
+        Err(source) => return Err(RunError::Io { path, source }),
+    };
+    Ok(PendingFile {
+        path,
+        size: meta.len(),
+        modified,
+        received_at: modified,
+        captures,
+    })
+}
+
+fn micros(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
+    }
+}
