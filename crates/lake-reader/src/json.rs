@@ -15,9 +15,10 @@ use crate::chunk::Options;
 use crate::layout::Layout;
 use crate::reader::{Opened, ReadError, in_order};
 use crate::text::Text;
+use crate::values::reason::Reason;
 
 mod cells;
-pub(crate) mod compact;
+mod compact;
 mod elements;
 mod endless;
 mod found;
@@ -37,6 +38,14 @@ use elements::Elements;
 use lines::Lines;
 use rows::{Rows, Separated};
 use window::Window;
+
+/// Whether a text is one JSON value.
+pub(crate) fn validate(text: &[u8]) -> Result<(), Reason> {
+    compact::check(text).map_err(|error| Reason::Syntax {
+        at: error.at,
+        expected: error.expected,
+    })
+}
 
 /// Opens a file that has a record on every line.
 pub(crate) fn open_lines(

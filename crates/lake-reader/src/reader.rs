@@ -185,9 +185,7 @@ impl Reader {
             Format::Delimited(dialect) => delimited::open(text()?, dialect, layout, options)?,
             Format::NdJson => json::open_lines(text()?, layout, options)?,
             Format::Json => json::open_elements(text()?, layout, options)?,
-            Format::Parquet => {
-                parquet::open(source.ranges().map_err(failed)?, layout, options)?
-            }
+            Format::Parquet => parquet::open(source.ranges().map_err(failed)?, layout, options)?,
         };
         Ok(Self {
             pieces: opened.pieces,

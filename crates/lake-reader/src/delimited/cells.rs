@@ -20,6 +20,7 @@ use super::record::TextAfterQuote;
 use super::rows::Rows;
 use crate::column::Column;
 use crate::fault::{Fault, check, shown};
+use crate::json;
 use crate::values::parser::{Parser, Values};
 use crate::values::reason::Reason;
 
@@ -40,7 +41,8 @@ impl Cells<'_> {
     pub(crate) fn parse(self, faults: &mut Vec<Fault>) -> ArrayRef {
         let data_type = self.column.data_type.arrow();
         match &self.values.parser {
-            Parser::Text | Parser::Json => Arc::new(self.text(faults)),
+            Parser::Text => Arc::new(self.text(faults)),
+            Parser::Json => Arc::new(self.json(faults)),
             Parser::Boolean(parser) => Arc::new(self.booleans(|field| parser.parse(field), faults)),
             Parser::Int32(parser) => {
                 Arc::new(self.primitive::<Int32Type>(|field| parser.int32(field), faults))
@@ -123,6 +125,19 @@ impl Cells<'_> {
             })
             .collect();
         BooleanArray::new(BooleanBuffer::from(values), nulls.finish())
+    }
+
+    /// JSON is kept as it is written, without what is around it.
+    fn json(self, faults: &mut Vec<Fault>) -> StringArray {
+        let parse = |text: &[u8]| {
+            json::validate(text)?;
+            String::from_utf8(text.to_vec()).map_err(|_| Reason::Malformed)
+        };
+        let mut array = StringBuilder::with_capacity(self.rows.len(), 0);
+        for (row, field) in self.rows.fields(self.position).enumerate() {
+            array.append_option(self.second_look(row, field, &parse, faults));
+        }
+        array.finish()
     }
 
     /// The value of a field that does not parse as it is in the file.

@@ -12,7 +12,7 @@ use arrow::datatypes::{
 use super::cells::Cells;
 use crate::column::ColumnType;
 use crate::fault::Fault;
-use crate::json::compact;
+use crate::json;
 use crate::values::decimal::Decimal;
 use crate::values::parser::Parser;
 use crate::values::reason::Reason;
@@ -127,11 +127,9 @@ fn parsing(wanted: &ColumnType) -> Option<Convert> {
     }
     match wanted {
         ColumnType::Text => Some(|cells, faults| cells.texts(faults, |_| Ok(()))),
-        ColumnType::Json => Some(|cells, faults| {
-            cells.texts(faults, |text| {
-                compact::check(text.as_bytes()).map_err(|_| Reason::Malformed)
-            })
-        }),
+        ColumnType::Json => {
+            Some(|cells, faults| cells.texts(faults, |text| json::validate(text.as_bytes())))
+        }
         ColumnType::Boolean => Some(|cells, faults| match &cells.values.parser {
             Parser::Boolean(parser) => cells.parsed_booleans(faults, |text| parser.parse(text)),
             _ => cells.parsed_booleans(faults, |_| Err(Reason::Malformed)),

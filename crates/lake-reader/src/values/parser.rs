@@ -8,6 +8,7 @@ use super::separators::Separators;
 use super::time::{self, Instant};
 use super::zone::Offsets;
 use crate::column::{Column, ColumnType};
+use crate::json;
 use crate::mismatch::HeaderError;
 use crate::rules::{Rules, Whitespace};
 
@@ -63,7 +64,7 @@ impl Values {
         };
         let rules = &column.rules;
         let parser = Parser::new(&column.data_type, rules).map_err(problem)?;
-        let is_text = matches!(parser, Parser::Text | Parser::Json);
+        let is_text = matches!(parser, Parser::Text);
         let values = Self {
             trims: match rules.whitespace {
                 Whitespace::ByType => !is_text,
@@ -149,7 +150,8 @@ impl Parser {
     /// Whether this text is a value. Text and nested values are not looked at.
     fn takes(&self, text: &[u8]) -> bool {
         match self {
-            Self::Text | Self::Json | Self::Nested => false,
+            Self::Text | Self::Nested => false,
+            Self::Json => json::validate(text).is_ok(),
             Self::Boolean(parser) => parser.parse(text).is_ok(),
             Self::Int32(parser) => parser.int32(text).is_ok(),
             Self::Int64(parser) => parser.int64(text).is_ok(),

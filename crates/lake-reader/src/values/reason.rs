@@ -37,6 +37,11 @@ pub(crate) enum Reason {
     Offset,
     /// In UTC it is not in the years that timestamps have.
     YearInUtc,
+    /// It is not JSON, because of the byte at this position.
+    Syntax {
+        at: usize,
+        expected: &'static str,
+    },
     /// The clocks of the zone show it twice.
     Twice(Tz),
     /// The clocks of the zone skip it.
@@ -86,6 +91,7 @@ impl Reason {
             Self::LeapSecond => ": second 60, and leap seconds do not exist here".to_owned(),
             Self::Offset => ": no zone is that far from UTC".to_owned(),
             Self::YearInUtc => ": in UTC it is outside the years 0001 to 9999".to_owned(),
+            Self::Syntax { at, expected } => format!(": {expected} is expected at byte {}", at + 1),
             Self::Twice(zone) => format!(": clocks in {zone} show it twice"),
             Self::Skipped(zone) => format!(": clocks in {zone} skip it"),
         };
@@ -93,11 +99,12 @@ impl Reason {
     }
 }
 
-/// `an int32`, `a date`.
+/// `an int32`, `a date`, `json`.
 fn with_article(wanted: &ColumnType) -> String {
     let article = match wanted {
-        ColumnType::Int32 | ColumnType::Int64 => "an",
-        _ => "a",
+        ColumnType::Int32 | ColumnType::Int64 => "an ",
+        ColumnType::Json => "",
+        _ => "a ",
     };
-    format!("{article} {wanted}")
+    format!("{article}{wanted}")
 }

@@ -75,7 +75,10 @@ fn watch(begun: Arc<AtomicU64>) {
     });
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long to look is said outside")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long to look is said outside"
+)]
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -110,7 +113,10 @@ fn check(seed: &Seed, file: &[u8], number: u64) -> Result<(), String> {
     let whole = read(file, layout, options(1 << 20), 1)?;
     let cut = read(file, layout, options(1 + random.below(300)), 3)?;
     if whole.ended.is_ok() != cut.ended.is_ok() {
-        return Err(format!("it ends otherwise: {:?} {:?}", whole.ended, cut.ended));
+        return Err(format!(
+            "it ends otherwise: {:?} {:?}",
+            whole.ended, cut.ended
+        ));
     }
     if whole.ended.is_ok() && whole.rows != cut.rows {
         let different = whole.rows.iter().zip(&cut.rows).find(|(a, b)| a != b);
@@ -127,14 +133,11 @@ fn check(seed: &Seed, file: &[u8], number: u64) -> Result<(), String> {
 }
 
 /// Between the raw texts of a file there is nothing but what separates them.
-fn nothing_is_lost(
-    file: &[u8],
-    rows: &[Row],
-    limit: usize,
-    format: Format,
-) -> Result<(), String> {
+fn nothing_is_lost(file: &[u8], rows: &[Row], limit: usize, format: Format) -> Result<(), String> {
     // Decoded or cut files have other offsets; a header and comments are no rows.
-    let is_compressed = [&b"\x1F\x8B"[..], b"\x28\xB5\x2F\xFD"].iter().any(|m| file.starts_with(m));
+    let is_compressed = [&b"\x1F\x8B"[..], b"\x28\xB5\x2F\xFD"]
+        .iter()
+        .any(|m| file.starts_with(m));
     if is_compressed || limit < 1 << 20 {
         return Ok(());
     }
@@ -143,15 +146,24 @@ fn nothing_is_lost(
         Format::NdJson => b" \t\r\n",
         _ => b"\r\n",
     };
-    let mark = if file.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
+    let mark = if file.starts_with(b"\xEF\xBB\xBF") {
+        3
+    } else {
+        0
+    };
     let mut end = mark;
     for (n, (offset, _, raw, _)) in rows.iter().enumerate() {
         let start = *offset as usize;
-        let between = file.get(end..start).ok_or(format!("row {n} begins within another"))?;
+        let between = file
+            .get(end..start)
+            .ok_or(format!("row {n} begins within another"))?;
         let is_header = n == 0 && matches!(format, Format::Delimited(dialect) if dialect.header);
         let is_comment = matches!(format, Format::Delimited(dialect) if dialect.comment.is_some());
         if !is_header && !is_comment && !between.iter().all(|byte| separators.contains(byte)) {
-            return Err(format!("lost before row {n}: {:?}", String::from_utf8_lossy(between)));
+            return Err(format!(
+                "lost before row {n}: {:?}",
+                String::from_utf8_lossy(between)
+            ));
         }
         if !file[start..].starts_with(raw) {
             return Err(format!("row {n} has another text than the file"));
@@ -205,17 +217,25 @@ fn rows(block: &Block) -> Result<Vec<Row>, String> {
     let count = block.batch.num_rows();
     let format = FormatOptions::new().with_null("∅");
     let columns = block.batch.columns().iter();
-    let cells: Vec<_> = columns.map(|c| ArrayFormatter::try_new(c, &format).unwrap()).collect();
+    let cells: Vec<_> = columns
+        .map(|c| ArrayFormatter::try_new(c, &format).unwrap())
+        .collect();
     let mut texts = vec![String::new(); count];
     for (row, text) in texts.iter_mut().enumerate() {
         for cell in &cells {
             // An instant out of the range of calendars is shown as an error, and still is a value.
-            let _ = write!(text, "{}|", cell.value(row).try_to_string().unwrap_or_default());
+            let _ = write!(
+                text,
+                "{}|",
+                cell.value(row).try_to_string().unwrap_or_default()
+            );
         }
     }
     for fault in &block.faults {
         let row = fault.row as usize;
-        let text = texts.get_mut(row).ok_or("a fault of a row that is not there")?;
+        let text = texts
+            .get_mut(row)
+            .ok_or("a fault of a row that is not there")?;
         let _ = write!(text, "{}: {}|", fault.check, fault.message);
         if let Some(column) = fault.column
             && block.batch.column(column).is_valid(row)

@@ -27,21 +27,47 @@ pub(crate) fn seeds() -> Vec<Seed> {
     let csv = Dialect::CSV;
     let dialects = [
         csv,
-        Dialect { header: false, ..csv },
+        Dialect {
+            header: false,
+            ..csv
+        },
         Dialect::TSV,
-        Dialect { delimiter: b';', quote: Some(b'\''), ..csv },
-        Dialect { escape: Some(b'\\'), ..csv },
-        Dialect { quote: None, escape: Some(b'\\'), header: false, ..csv },
-        Dialect { comment: Some(b'#'), ..csv },
+        Dialect {
+            delimiter: b';',
+            quote: Some(b'\''),
+            ..csv
+        },
+        Dialect {
+            escape: Some(b'\\'),
+            ..csv
+        },
+        Dialect {
+            quote: None,
+            escape: Some(b'\\'),
+            header: false,
+            ..csv
+        },
+        Dialect {
+            comment: Some(b'#'),
+            ..csv
+        },
     ];
     for dialect in dialects {
         let format = Format::Delimited(dialect);
-        seeds.push(seed(format, Encoding::Utf8, delimited(dialect).into_bytes()));
+        seeds.push(seed(
+            format,
+            Encoding::Utf8,
+            delimited(dialect).into_bytes(),
+        ));
     }
     let format = Format::Delimited(csv);
     let text = delimited(csv);
     seeds.push(seed(format, Encoding::Utf8, gzip(text.as_bytes())));
-    seeds.push(seed(format, Encoding::Utf8, zstd::encode_all(text.as_bytes(), 3).unwrap()));
+    seeds.push(seed(
+        format,
+        Encoding::Utf8,
+        zstd::encode_all(text.as_bytes(), 3).unwrap(),
+    ));
     let utf_16 = |f: fn(u16) -> [u8; 2]| -> Vec<u8> {
         let units = std::iter::once(0xFEFF).chain(text.encode_utf16());
         units.flat_map(f).collect()
@@ -82,7 +108,10 @@ fn seed(format: Format, encoding: Encoding, file: Vec<u8>) -> Seed {
 }
 
 fn columns() -> Vec<Column> {
-    let decimal = ColumnType::Decimal { precision: 9, scale: 2 };
+    let decimal = ColumnType::Decimal {
+        precision: 9,
+        scale: 2,
+    };
     let zone = Zone {
         name: "Europe/Berlin".parse().unwrap(),
         ambiguous: Ambiguous::Reject,
@@ -152,11 +181,17 @@ fn nested(format: Format, file: Vec<u8>) -> Seed {
         Column::new("age", ColumnType::Int32),
         Column::new("tags", ColumnType::List(Arc::new(text("element")))),
     ];
-    let amount = ColumnType::Decimal { precision: 9, scale: 2 };
+    let amount = ColumnType::Decimal {
+        precision: 9,
+        scale: 2,
+    };
     let columns = vec![
         Column::new("id", ColumnType::Int64).required(),
         Column::new("user", ColumnType::Struct(user.into())),
-        Column::new("amounts", ColumnType::Map(Arc::new(Column::new("value", amount)))),
+        Column::new(
+            "amounts",
+            ColumnType::Map(Arc::new(Column::new("value", amount))),
+        ),
         Column::new("at", ColumnType::Timestamp),
         Column::new("rest", ColumnType::Json),
     ];
