@@ -92,6 +92,12 @@ impl Block {
         }
     }
 
+    /// Whether the records are rows of a table, which are told apart by their
+    /// [lines](Self::lines) and not by their offsets.
+    pub fn is_table(&self) -> bool {
+        matches!(self.records, Records::Table(_))
+    }
+
     /// How many rows have at least one fault.
     pub fn faulty_rows(&self) -> usize {
         self.faults.chunk_by(|a, b| a.row == b.row).count()

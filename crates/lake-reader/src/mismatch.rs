@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::column::Column;
+
 /// Something odd about a header that does not stop anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {
@@ -169,6 +171,21 @@ pub enum HeaderError {
         /// The declared type.
         data_type: String,
     },
+    /// A column has a type in the file that cannot become the declared one.
+    #[error(
+        "column '{column}' is declared as {declared}, and is {found} in the file; \
+         it can be declared as {possible}"
+    )]
+    OtherType {
+        /// The column, or where in one it is, as in `payload.items[].price`.
+        column: String,
+        /// The declared type.
+        declared: String,
+        /// The type in the file.
+        found: String,
+        /// What can be declared instead.
+        possible: &'static str,
+    },
     /// The declaration itself is wrong, whatever the file.
     #[error(
         "column '{column}' is declared as {data_type}, which cannot exist: \
@@ -199,6 +216,25 @@ impl fmt::Display for MissingColumn {
             None => Ok(()),
         }
     }
+}
+
+/// The name in a file that was perhaps meant, if it is not declared itself.
+pub(crate) fn nearest<'a>(
+    wanted: &str,
+    names: impl Iterator<Item = &'a str>,
+    declared: &[Column],
+) -> Option<String> {
+    let plain = |name: &str| {
+        let letters = name.chars().filter(|c| c.is_alphanumeric());
+        letters.flat_map(char::to_lowercase).collect::<String>()
+    };
+    let wanted = plain(wanted);
+    names
+        .filter(|name| declared.iter().all(|column| column.name != *name))
+        .map(|name| (strsim::damerau_levenshtein(&wanted, &plain(name)), name))
+        .min()
+        .filter(|&(edits, _)| edits <= wanted.chars().count() / 3)
+        .map(|(_, name)| name.to_owned())
 }
 
 fn quoted(names: &[String]) -> String {

@@ -66,12 +66,15 @@ fn row_id(block: &Block, row: usize, origin: &Origin<'_>) -> String {
     for part in [
         origin.input.as_bytes(),
         origin.file.as_bytes(),
-        block.raw_bytes(row),
+        &block.raw_bytes(row),
     ] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
     hasher.update(&block.byte_offset(row).to_le_bytes());
+    if block.is_table() {
+        hasher.update(&block.lines.value(row).to_le_bytes());
+    }
     let hash = hasher.finalize();
     hex::encode(hash.as_bytes().get(..16).unwrap_or_default())
 }

@@ -6,7 +6,7 @@ use crate::chunk::{Chunk, Damage};
 use crate::column::Column;
 use crate::fault::{escape_invalid, shown};
 use crate::layout::{Dialect, ExtraColumns, Layout, MissingColumns};
-use crate::mismatch::{HeaderError, MissingColumn};
+use crate::mismatch::{self, HeaderError, MissingColumn};
 use crate::reader::ReadError;
 
 /// The header of a file.
@@ -150,19 +150,8 @@ impl Header {
 
     /// The name in the file that was perhaps meant, if it is not declared itself.
     fn nearest(&self, wanted: &str, columns: &[Column]) -> Option<String> {
-        let plain = |name: &str| {
-            let letters = name.chars().filter(|c| c.is_alphanumeric());
-            letters.flat_map(char::to_lowercase).collect::<String>()
-        };
-        let wanted = plain(wanted);
-        self.names
-            .iter()
-            .map(|name| name.trim())
-            .filter(|name| columns.iter().all(|column| column.name != *name))
-            .map(|name| (strsim::damerau_levenshtein(&wanted, &plain(name)), name))
-            .min()
-            .filter(|&(edits, _)| edits <= wanted.chars().count() / 3)
-            .map(|(_, name)| name.to_owned())
+        let names = self.names.iter().map(|name| name.trim());
+        mismatch::nearest(wanted, names, columns)
     }
 
     /// What the file may be instead of what it was taken for.

@@ -319,9 +319,19 @@ impl Timestamps {
             ([], Some(_)) => time::instant(text)?,
             (formats, _) => first_that_fits(formats, |format| format.instant(text))?,
         };
-        match (instant, &self.offsets) {
-            (Instant::Shown(shown), Some(offsets)) => offsets.instant(shown),
-            (Instant::Utc(micros) | Instant::Shown(micros), _) => Ok(micros),
+        match instant {
+            Instant::Shown(shown) => self.shown(shown),
+            Instant::Utc(micros) => Ok(micros),
+        }
+    }
+
+    /// The same for a time that is a number already: the microseconds since 1970-01-01 that clocks
+    /// show, in years that timestamps have.
+    #[inline]
+    pub(crate) fn shown(&self, shown: i64) -> Result<i64, Reason> {
+        match &self.offsets {
+            Some(offsets) => offsets.instant(shown),
+            None => Ok(shown),
         }
     }
 }

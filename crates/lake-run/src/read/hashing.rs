@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 
-use lake_reader::{LocalFile, Source};
+use lake_reader::{LocalFile, Ranges, Source};
 
 use super::lock;
 use crate::progress::Progress;
@@ -63,12 +63,8 @@ impl Source for Hashing {
         }))
     }
 
-    fn size(&self) -> io::Result<u64> {
-        self.file.size()
-    }
-
-    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        self.file.read_at(offset, length)
+    fn ranges(&self) -> io::Result<Box<dyn Ranges>> {
+        self.file.ranges()
     }
 }
 
@@ -108,7 +104,7 @@ mod tests {
         let expected = blake3::hash(&content).to_hex().to_string();
         let (_directory, file) = file(&content);
         // In ranges, or not at all.
-        file.read_at(10, 10).unwrap();
+        file.ranges().unwrap().read_at(10, 10).unwrap();
         assert_eq!(file.hash(size).unwrap(), expected);
         // In part, then from the start to the end.
         let mut start = [0; 100];
