@@ -308,7 +308,8 @@ fn the_error_of_a_file_that_is_cut_off_says_what_is_open_and_what_to_do() {
     assert_eq!(
         error.to_string(),
         "the array that opens at byte 0 is not closed where the file ends, at byte 9: the file \
-         seems to be cut off; load it again when it is complete, or set `on_truncated: reject`"
+         is cut off, or broken up to its end; load it again when it is complete, or set \
+         `on_truncated: reject`"
     );
     let (_, error) = until_error("{\"a\":1}\n{\"a\":");
     assert!(
