@@ -184,6 +184,8 @@ def duckdb_csv(job: Job) -> Rows:
         "nullstr = ''",
         "max_line_size = 16777216",
         "buffer_size = 67108864",
+        # Otherwise it takes a line end from within quotes for that of the file.
+        f"new_line = {literal(repr(options['line_end'])[1:-1])}",
         f"header = {str(options['header']).lower()}",
         f"delim = {literal(options['delimiter'])}",
         f"quote = {literal(options['quote'])}",
@@ -216,7 +218,8 @@ def duckdb_rows(job: Job, function: str, settings: list[str] | None) -> Iterator
     if settings is not None:
         types = ", ".join(f"{literal(column['name'])}: {literal(sql_type(column['type']))}" for column in columns)
         arguments += [f"columns = {{{types}}}", *settings]
-    selected = ", ".join(selection(column) for column in columns)
+    # What a file stores otherwise is read as what is declared; other formats are told with the columns.
+    selected = ", ".join(selection(column, cast=settings is None) for column in columns)
     connection = utc()
     answer = connection.execute(f"SELECT {selected} FROM {function}({', '.join(arguments)})")
     while rows := answer.fetchmany(1000):
@@ -224,10 +227,12 @@ def duckdb_rows(job: Job, function: str, settings: list[str] | None) -> Iterator
             yield [form(value, column["type"]) for value, column in zip(row, columns)]
 
 
-def selection(column: dict[str, Any]) -> str:
+def selection(column: dict[str, Any], cast: bool) -> str:
     name = '"' + column["name"].replace('"', '""') + '"'
+    if cast:
+        name += "::" + sql_type(column["type"])
     # An instant as a number, because Python's would need a database of time zones.
-    return f"epoch_us({name}::TIMESTAMPTZ)" if column["type"] == "timestamp" else name
+    return f"epoch_us({name})" if column["type"] == "timestamp" else name
 
 
 def utc() -> duckdb.DuckDBPyConnection:
@@ -342,6 +347,8 @@ def stored_type(column: dict[str, Any]) -> pyarrow.DataType:
         return arrow_type(stored)
     if stored == "dictionary":
         return pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    if stored == "int96":
+        return pyarrow.timestamp("ns", "UTC")
     if stored.startswith("timestamp"):
         unit, _, zone = stored.removeprefix("timestamp[").removesuffix("]").partition(", ")
         return pyarrow.timestamp(unit, zone or None)

@@ -16,12 +16,14 @@ mod delimited;
 mod json;
 mod lake;
 mod others;
+mod parquet;
 mod random;
 
 use cell::{Cell, Rows, columns, decimals, list, map, structure};
 use delimited::{Quoting, Style};
 use json::Records;
 use others::{Job, answers, dialect_options, difference};
+use parquet::Stored;
 use random::{Random, Texts};
 
 #[test]
@@ -39,6 +41,55 @@ fn comma_separated_files_are_read_as_duckdb_and_python_read_them() {
                 };
                 files.delimited(style, Texts::Any, count);
             }
+        }
+    }
+    files.agree();
+}
+
+#[test]
+fn every_dialect_is_read_as_duckdb_and_python_read_it() {
+    let mut files = Files::new(6);
+    let quoted = |delimiter, quote, escape| Dialect {
+        delimiter,
+        quote: Some(quote),
+        escape,
+        ..Dialect::CSV
+    };
+    let unquoted = |delimiter, escape| Dialect {
+        delimiter,
+        escape,
+        ..Dialect::TSV
+    };
+    let commented = Dialect {
+        comment: Some(b'#'),
+        ..Dialect::CSV
+    };
+    let dialects = [
+        (Texts::Any, quoted(b';', b'"', None)),
+        (Texts::Any, quoted(b'\t', b'"', None)),
+        (Texts::Any, quoted(b' ', b'"', None)),
+        (Texts::Any, quoted(b'a', b'"', None)),
+        (Texts::Any, quoted(1, b'"', None)),
+        (Texts::Any, quoted(b'|', b'\'', None)),
+        (Texts::Any, quoted(b',', b'"', Some(b'\\'))),
+        (Texts::Any, quoted(b'|', b'\'', Some(b'^'))),
+        (Texts::Any, commented),
+        (Texts::NotEmpty, unquoted(b'\t', Some(b'\\'))),
+        (Texts::NotEmpty, unquoted(b',', Some(b'\\'))),
+        (Texts::Plain, unquoted(b'\t', None)),
+        (Texts::Plain, unquoted(1, None)),
+    ];
+    for (texts, dialect) in dialects {
+        for (count, line_end, header) in [(1, "\n", false), (60, "\r\n", true), (200, "\n", false)]
+        {
+            let style = Style {
+                dialect: Dialect { header, ..dialect },
+                line_end,
+                quoting: Quoting::Some,
+                ends_with_line_end: files.random.one_in(2),
+                byte_order_mark: files.random.one_in(4),
+            };
+            files.delimited(style, texts, count);
         }
     }
     files.agree();
@@ -79,6 +130,49 @@ fn json_is_read_as_duckdb_and_python_read_it() {
             files.json(records, false, count);
             files.json(records, true, count);
         }
+    }
+    files.agree();
+}
+
+#[test]
+fn parquet_is_read_as_duckdb_reads_it_and_as_it_was_written() {
+    let mut files = Files::new(7);
+    let mut as_declared = scalars();
+    as_declared.extend(nested());
+    let as_declared: Vec<Stored> = as_declared
+        .into_iter()
+        .map(|column| (column, None))
+        .collect();
+    let written = |compression, dictionary, page_version, rows| {
+        value!({
+            "compression": compression, "dictionary": dictionary, "page_version": page_version,
+            "page_bytes": 500, "row_group_rows": rows, "int96": false,
+        })
+    };
+    for count in [0, 1, 700] {
+        for compression in ["snappy", "zstd", "gzip", "none", "brotli", "lz4"] {
+            let version = files.random.of(&["1.0", "2.0"]);
+            let options = written(compression, count % 2 == 0, version, 100);
+            files.parquet("pyarrow", &as_declared, options, count);
+        }
+        for compression in [
+            "snappy",
+            "zstd",
+            "gzip",
+            "uncompressed",
+            "brotli",
+            "lz4_raw",
+        ] {
+            let options = written(compression, true, "1.0", 2048);
+            files.parquet("DuckDB", &as_declared, options, count);
+        }
+        let options = written("snappy", true, "1.0", 100);
+        files.parquet("pyarrow", &parquet::stored_otherwise(), options, count);
+        let mut options = written("snappy", true, "1.0", 100);
+        options["int96"] = value!(true);
+        let instants = columns([("timestamp", ColumnType::Timestamp)]);
+        let instants: Vec<Stored> = instants.into_iter().map(|c| (c, Some("int96"))).collect();
+        files.parquet("pyarrow", &instants, options, count);
     }
     files.agree();
 }
@@ -153,6 +247,8 @@ struct Files {
     directory: tempfile::TempDir,
     random: Random,
     cases: Vec<Case>,
+    /// What has to be written by others first.
+    writing: Vec<Job>,
 }
 
 struct Case {
@@ -178,6 +274,7 @@ impl Files {
             directory: tempfile::tempdir().unwrap(),
             random: Random::new(seed),
             cases: Vec::new(),
+            writing: Vec::new(),
         }
     }
 
@@ -212,6 +309,7 @@ impl Files {
             for parallel in [false, true] {
                 let mut options = dialect_options(style.dialect);
                 options["parallel"] = value!(parallel);
+                options["line_end"] = value!(style.line_end);
                 readings.push(Reading {
                     reader: "DuckDB's read_csv",
                     columns: all.clone(),
@@ -221,7 +319,8 @@ impl Files {
             }
         }
         let layout = Layout::new(Format::Delimited(style.dialect), columns);
-        self.add("csv", &bytes, layout, rows, readings);
+        let file = self.add("csv", layout, rows, readings);
+        fs::write(file, bytes).unwrap();
     }
 
     /// A JSON file of so many rows of all types, nested ones too.
@@ -272,20 +371,53 @@ impl Files {
             extra_columns: ExtraColumns::Ignore,
             ..Layout::new(format, columns)
         };
-        self.add(extension, &bytes, layout, &rows, readings);
+        let file = self.add(extension, layout, &rows, readings);
+        fs::write(file, bytes).unwrap();
+    }
+
+    /// A Parquet file of so many rows, which another writer writes.
+    fn parquet(&mut self, writer: &str, stored: &[Stored], options: Value, count: usize) {
+        let columns: Vec<Column> = stored.iter().map(|(column, _)| column.clone()).collect();
+        let mut rows = random::rows(&mut self.random, &columns, Texts::Any, count);
+        for row in &mut rows {
+            for (cell, (_, stored)) in row.iter_mut().zip(stored) {
+                *cell = parquet::fitted(std::mem::replace(cell, Cell::Null), *stored);
+            }
+        }
+        // DuckDB does not make a text of bytes, but of how it shows them.
+        let not_bytes = (0..columns.len()).filter(|at| {
+            stored[*at]
+                .1
+                .is_none_or(|stored| !stored.contains("binary"))
+        });
+        let readings = vec![Reading {
+            reader: "DuckDB's read_parquet",
+            columns: not_bytes.collect(),
+            options: value!({}),
+            empty_for_null: false,
+        }];
+        let layout = Layout::new(Format::Parquet, columns);
+        let file = self.add("parquet", layout, &rows, readings).to_owned();
+        let lines = file.with_extension("rows");
+        let mut written = String::new();
+        for row in &rows {
+            let row: Value = row.iter().map(Cell::form).collect();
+            written.push_str(&format!("{row}\n"));
+        }
+        fs::write(&lines, written).unwrap();
+        self.writing
+            .push(Job::write_parquet(writer, &file, stored, &lines, options));
     }
 
     fn add(
         &mut self,
         extension: &str,
-        bytes: &[u8],
         layout: Layout,
         rows: &[Vec<Cell>],
         readings: Vec<Reading>,
-    ) {
+    ) -> &Path {
         let name = format!("{}.{extension}", self.cases.len());
         let file = self.directory.path().join(name);
-        fs::write(&file, bytes).unwrap();
         let rows = rows.iter();
         let rows = rows.map(|row| row.iter().map(Cell::form).collect());
         self.cases.push(Case {
@@ -294,30 +426,30 @@ impl Files {
             rows: rows.collect(),
             readings,
         });
+        &self.cases[self.cases.len() - 1].file
     }
 
     /// That lake and all others read from every file what it was made of.
     #[track_caller]
     fn agree(self) {
+        let all = self.cases.iter();
+        let all = all.flat_map(|case| case.readings.iter().map(move |reading| (case, reading)));
+        let mut jobs = self.writing.clone();
+        jobs.extend(all.clone().map(|(case, reading)| {
+            let columns = case.columns(reading);
+            Job::read(
+                reading.reader,
+                &case.file,
+                &columns,
+                reading.options.clone(),
+            )
+        }));
+        let read = answers(&jobs).split_off(self.writing.len());
         for case in &self.cases {
             let ours = lake::rows(&case.file, &case.layout, LARGE_RECORDS, 2);
             case.assert_same("lake", &case.layout.columns, &ours, &case.rows);
         }
-        let all = self.cases.iter();
-        let all = all.flat_map(|case| case.readings.iter().map(move |reading| (case, reading)));
-        let jobs: Vec<Job> = all
-            .clone()
-            .map(|(case, reading)| {
-                let columns = case.columns(reading);
-                Job::read(
-                    reading.reader,
-                    &case.file,
-                    &columns,
-                    reading.options.clone(),
-                )
-            })
-            .collect();
-        for ((case, reading), theirs) in all.zip(answers(&jobs)) {
+        for ((case, reading), theirs) in all.zip(read) {
             let columns = case.columns(reading);
             let ours = case.rows_for(reading);
             case.assert_same(reading.reader, &columns, &ours, &theirs);

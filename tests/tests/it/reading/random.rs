@@ -44,6 +44,8 @@ impl Random {
 pub(super) enum Texts {
     /// Anything that is Unicode; also nothing at all.
     Any,
+    /// Anything that is Unicode: without quotes, no text is what NULL is.
+    NotEmpty,
     /// What can be written without quotes and escapes: at least one character,
     /// and none that a dialect could give a meaning.
     Plain,
@@ -203,6 +205,7 @@ const PLAIN_PIECES: [&str; 12] = [
 fn text(random: &mut Random, texts: Texts) -> String {
     let (least, pieces): (usize, &[&str]) = match texts {
         Texts::Any => (0, &PIECES),
+        Texts::NotEmpty => (1, &PIECES),
         Texts::Plain => (1, &PLAIN_PIECES),
     };
     let most = if random.one_in(200) { 500 } else { 6 };
