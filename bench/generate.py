@@ -13,6 +13,9 @@ meter in three shares its customer with two others. In between are
 * things that are good and make readers stumble: quoted commas, quoted line
   breaks, letters outside ASCII, several spellings of one meter, instants
   without a time zone.
+
+With `--clean` there are no bad rows and no quoted line breaks: what readers take
+that stop at the first bad row, and that cut files at any line end.
 """
 
 import argparse
@@ -54,7 +57,7 @@ FAULTS = {
 }
 
 
-def rows_sql(total: int, first: int, end: int) -> str:
+def rows_sql(total: int, first: int, end: int, clean: bool = False) -> str:
     """The lines `first..end` of `total`, one text column, in order.
 
     A line's number alone decides its content. Numbers count through all meters
@@ -62,6 +65,9 @@ def rows_sql(total: int, first: int, end: int) -> str:
     earlier number. `hash(line, 'salt')` gives each decision a die of its own.
     """
     meters = max(1, -(-total // HOURS))
+    bad_of_hundred = 0 if clean else 1
+    market = "concat('\"Markthalle ', meter_no // 3, ', Halle 2\"')" if clean else (
+        "'\"Markthalle ' || meter_no // 3 || chr(10) || 'Halle 2\"'")
     faults = "\n".join(f"WHEN {n} THEN {sql}" for n, sql in enumerate(FAULTS.values()))
     return f"""
     WITH line AS (
@@ -80,7 +86,7 @@ def rows_sql(total: int, first: int, end: int) -> str:
             line,
             CASE
                 WHEN meter_no // 3 % 200 = 7 THEN '"Stadtwerke Süd, Nr. ' || meter_no // 3 || '"'
-                WHEN meter_no // 3 % 2000 = 11 THEN '"Markthalle ' || meter_no // 3 || chr(10) || 'Halle 2"'
+                WHEN meter_no // 3 % 2000 = 11 THEN {market}
                 ELSE printf('C%06d', meter_no // 3)
             END AS customer,
             CASE hash(line, 'spelling') % 20
@@ -99,20 +105,20 @@ def rows_sql(total: int, first: int, end: int) -> str:
         FROM reading
     )
     SELECT CASE
-        WHEN hash(line, 'bad') % 100 = 0 THEN CASE hash(line, 'fault') % {len(FAULTS)} {faults} END
+        WHEN hash(line, 'bad') % 100 < {bad_of_hundred} THEN CASE hash(line, 'fault') % {len(FAULTS)} {faults} END
         ELSE concat_ws(',', customer, meter, begins, ends, kwh, region)
     END AS "customer_id,meter_id,start_time,end_time,usage_kwh,region"
     FROM field
     """
 
 
-def write_file(database: duckdb.DuckDBPyConnection, total: int, number: int, directory: Path) -> None:
+def write_file(database: duckdb.DuckDBPyConnection, total: int, number: int, directory: Path, clean: bool) -> None:
     """Write file `number` under a temporary name, then put it in its place."""
     first, end = total * number // FILES, total * (number + 1) // FILES
     draft = directory / f".part-{number}"
     # The text is CSV already: nothing may be quoted again, hence the delimiter that never occurs.
     database.execute(
-        f"COPY ({rows_sql(total, first, end)}) TO '{draft}' (FORMAT csv, QUOTE '', ESCAPE '', DELIMITER '\x02')"
+        f"COPY ({rows_sql(total, first, end, clean)}) TO '{draft}' (FORMAT csv, QUOTE '', ESCAPE '', DELIMITER '\x02')"
     )
     target = directory / f"readings-{number}.csv"
     bad_byte = bytes.maketrans(BAD_BYTE.encode(), b"\xff")
@@ -123,7 +129,7 @@ def write_file(database: duckdb.DuckDBPyConnection, total: int, number: int, dir
     os.utime(target, (RECEIVED_AT, RECEIVED_AT))
 
 
-def generate(total: int, directory: Path) -> None:
+def generate(total: int, directory: Path, clean: bool = False) -> None:
     """Fill `directory`, unless it already holds just this."""
     mark = directory / ".complete.json"
     wanted = {"rows": total, "format": FORMAT, "duckdb": duckdb.__version__}
@@ -134,23 +140,25 @@ def generate(total: int, directory: Path) -> None:
     started = time.monotonic()
     database = duckdb.connect()
     for number in range(FILES):
-        write_file(database, total, number, directory)
+        write_file(database, total, number, directory, clean)
     mark.write_text(json.dumps(wanted))
     size = sum(file.stat().st_size for file in directory.glob("*.csv"))
     seconds = time.monotonic() - started
     print(f"{directory}: {total:,} rows, {size / 1e6:,.0f} MB in {seconds:.1f} s", file=sys.stderr)
 
 
-def data_directory(total: int) -> Path:
+def data_directory(total: int, clean: bool = False) -> Path:
     """Where the data of a size lives."""
-    return Path(__file__).parent / "data" / f"utility-{total}"
+    return Path(__file__).parent / "data" / f"{'clean' if clean else 'utility'}-{total}"
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("rows", type=int, nargs="+", help="how many rows, for instance 1000000")
-    for total in arguments.parse_args().rows:
-        generate(total, data_directory(total))
+    arguments.add_argument("--clean", action="store_true", help="without bad rows and quoted line breaks")
+    options = arguments.parse_args()
+    for total in options.rows:
+        generate(total, data_directory(total, options.clean), options.clean)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@
 //! Invariant: nothing but [`apply`] changes what a reader of a table sees.
 
 mod apply;
+mod arrange;
 mod drops;
+mod encoding;
 mod error;
 mod merge;
 mod newest;

@@ -4,6 +4,7 @@
 //! others are superseded. Where a table has no sequence, a second row of a key
 //! is a fault of the SQL that made it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
@@ -31,22 +32,24 @@ pub(crate) struct KeyRule {
     pub(crate) deleted: Option<String>,
 }
 
-/// Keeps the winning row of every key.
-///
-/// The last key of a batch may go on in the next one, so its winner is held
-/// back until another key follows.
+impl KeyRule {
+    /// The columns that decide which row stays.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &String> {
+        self.key.iter().chain(&self.newest_by).chain(&self.deleted)
+    }
+}
+
+/// Decides between rows that share a key.
 #[derive(Debug)]
-pub(crate) struct OnePerKey {
+pub(crate) struct Contest {
     table: String,
     key: Vec<usize>,
     key_names: Vec<String>,
     sequence: Vec<usize>,
     rows: RowConverter,
-    held: Option<RecordBatch>,
-    superseded: u64,
 }
 
-impl OnePerKey {
+impl Contest {
     pub(crate) fn new(table: &str, schema: &Schema, rule: &KeyRule) -> Result<Self> {
         let failed = |e| Error::query(table, e);
         let indices = |names: &[String]| {
@@ -68,6 +71,89 @@ impl OnePerKey {
             key_names: rule.key.clone(),
             sequence,
             rows: RowConverter::new(fields).map_err(failed)?,
+        })
+    }
+
+    pub(crate) fn refuse_null_keys(&self, batch: &RecordBatch) -> Result<()> {
+        for (index, name) in self.key.iter().zip(&self.key_names) {
+            if batch.column(*index).null_count() > 0 {
+                return Err(Error::Rows {
+                    table: self.table.clone(),
+                    reason: format!(
+                        "{} rows have no {name}, which is part of the key; \
+                         let the SQL leave such rows out, or require the columns it comes from",
+                        batch.column(*index).null_count()
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The row that stays of each of `ranges`, which share a key. `column` gives a column of the
+    /// rows by its index in the schema.
+    pub(crate) fn winners(
+        &self,
+        column: impl Fn(usize) -> Result<ArrayRef>,
+        ranges: &[Range<usize>],
+    ) -> Result<Vec<usize>> {
+        if self.sequence.is_empty() {
+            return match ranges.iter().find(|range| range.len() > 1) {
+                Some(range) => Err(self.twice(column, range.start)?),
+                None => Ok(ranges.iter().map(|range| range.start).collect()),
+            };
+        }
+        let sequence = self
+            .sequence
+            .iter()
+            .map(|index| Ok(one_zero(&column(*index)?)));
+        let rows = self
+            .rows
+            .convert_columns(&sequence.collect::<Result<Vec<_>>>()?);
+        let rows = rows.map_err(|e| Error::query(&self.table, e))?;
+        let winner = |range: &Range<usize>| {
+            let mut winner = range.start;
+            for row in range.start + 1..range.end {
+                if rows.row(row) > rows.row(winner) {
+                    winner = row;
+                }
+            }
+            winner
+        };
+        Ok(ranges.iter().map(winner).collect())
+    }
+
+    fn twice(&self, column: impl Fn(usize) -> Result<ArrayRef>, row: usize) -> Result<Error> {
+        let values = self.key_names.iter().zip(&self.key).map(|(name, index)| {
+            let value = array_value_to_string(&column(*index)?, row);
+            Ok(format!("{name} = {}", value.unwrap_or_default()))
+        });
+        let values = values.collect::<Result<Vec<_>>>()?;
+        Ok(Error::Rows {
+            table: self.table.clone(),
+            reason: format!(
+                "its SQL yields several rows for the key {}; group by the key, or make the key wider",
+                values.join(", ")
+            ),
+        })
+    }
+}
+
+/// Keeps the winning row of every key.
+///
+/// The last key of a batch may go on in the next one, so its winner is held
+/// back until another key follows.
+#[derive(Debug)]
+pub(crate) struct OnePerKey {
+    contest: Contest,
+    held: Option<RecordBatch>,
+    superseded: u64,
+}
+
+impl OnePerKey {
+    pub(crate) fn new(table: &str, schema: &Schema, rule: &KeyRule) -> Result<Self> {
+        Ok(Self {
+            contest: Contest::new(table, schema, rule)?,
             held: None,
             superseded: 0,
         })
@@ -78,16 +164,17 @@ impl OnePerKey {
         if batch.num_rows() == 0 {
             return Ok(Vec::new());
         }
-        self.refuse_null_keys(&batch)?;
         let (batch, mut done) = self.join_held(batch)?;
-        let ranges = partition(&columns(&batch, &self.key))
-            .map_err(|e| Error::query(&self.table, e))?
-            .ranges();
-        let unique = ranges.len() == batch.num_rows();
-        let winners = if unique {
+        let ranges = self.ranges(&batch)?;
+        let winners = if ranges.len() == batch.num_rows() {
             batch
         } else {
-            self.winners(&batch, &ranges)?
+            let column = |index: usize| Ok(ArrayRef::clone(batch.column(index)));
+            let winners = self.contest.winners(column, &ranges)?;
+            self.superseded += (batch.num_rows() - ranges.len()) as u64;
+            let winners = winners.into_iter().map(|row| row as u64);
+            let winners = UInt64Array::from_iter_values(winners);
+            take_record_batch(&batch, &winners).map_err(|e| self.failed(e))?
         };
         let last = winners.num_rows() - 1;
         done.push(winners.slice(0, last));
@@ -105,80 +192,24 @@ impl OnePerKey {
         let Some(held) = self.held.take() else {
             return Ok((batch, Vec::new()));
         };
-        let failed = |e| Error::query(&self.table, e);
         let schema: SchemaRef = batch.schema();
-        let pair = concat_batches(&schema, [&held, &batch.slice(0, 1)]).map_err(failed)?;
-        let same = partition(&columns(&pair, &self.key)).map_err(failed)?.len() == 1;
-        if !same {
+        let pair = concat_batches(&schema, [&held, &batch.slice(0, 1)]);
+        let pair = pair.map_err(|e| self.failed(e))?;
+        if self.ranges(&pair)?.len() > 1 {
             return Ok((batch, vec![held]));
         }
-        let joined = concat_batches(&schema, [&held, &batch]).map_err(failed)?;
+        let joined = concat_batches(&schema, [&held, &batch]).map_err(|e| self.failed(e))?;
         Ok((joined, Vec::new()))
     }
 
-    fn winners(
-        &mut self,
-        batch: &RecordBatch,
-        ranges: &[std::ops::Range<usize>],
-    ) -> Result<RecordBatch> {
-        if self.sequence.is_empty()
-            && let Some(range) = ranges.iter().find(|range| range.len() > 1)
-        {
-            return Err(self.twice(batch, range.start));
-        }
-        let failed = |e: ArrowError| Error::query(&self.table, e);
-        let sequence: Vec<ArrayRef> = columns(batch, &self.sequence)
-            .iter()
-            .map(one_zero)
-            .collect();
-        let rows = self.rows.convert_columns(&sequence).map_err(failed)?;
-        let mut winners = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            let mut winner = range.start;
-            for row in range.start + 1..range.end {
-                if rows.row(row) > rows.row(winner) {
-                    winner = row;
-                }
-            }
-            self.superseded += range.len() as u64 - 1;
-            winners.push(winner as u64);
-        }
-        take_record_batch(batch, &UInt64Array::from(winners)).map_err(failed)
+    /// Which rows share a key.
+    fn ranges(&self, batch: &RecordBatch) -> Result<Vec<Range<usize>>> {
+        let key = columns(batch, &self.contest.key);
+        Ok(partition(&key).map_err(|e| self.failed(e))?.ranges())
     }
 
-    fn refuse_null_keys(&self, batch: &RecordBatch) -> Result<()> {
-        for (index, name) in self.key.iter().zip(&self.key_names) {
-            if batch.column(*index).null_count() > 0 {
-                return Err(Error::Rows {
-                    table: self.table.clone(),
-                    reason: format!(
-                        "{} rows have no {name}, which is part of the key; \
-                         let the SQL leave such rows out, or require the columns it comes from",
-                        batch.column(*index).null_count()
-                    ),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn twice(&self, batch: &RecordBatch, row: usize) -> Error {
-        let values: Vec<String> = self
-            .key_names
-            .iter()
-            .zip(&self.key)
-            .map(|(name, index)| {
-                let value = array_value_to_string(batch.column(*index), row);
-                format!("{name} = {}", value.unwrap_or_default())
-            })
-            .collect();
-        Error::Rows {
-            table: self.table.clone(),
-            reason: format!(
-                "its SQL yields several rows for the key {}; group by the key, or make the key wider",
-                values.join(", ")
-            ),
-        }
+    fn failed(&self, error: ArrowError) -> Error {
+        Error::query(&self.contest.table, error)
     }
 }
 

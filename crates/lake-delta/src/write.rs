@@ -1,4 +1,4 @@
-//! Rows to data files: sorted, one row per key, uncommitted.
+//! Rows to data files, uncommitted.
 //!
 //! Every attempt writes into a directory of its own below the table, so that
 //! what a dead attempt left behind can be told from live data by its path.
@@ -7,40 +7,30 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{
-    SortOptions, cast, filter_record_batch, not, partition, prep_null_mask_filter,
-};
+use arrow::compute::{cast, filter_record_batch, not, partition, prep_null_mask_filter};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
-use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use delta_kernel::table_properties::DataSkippingNumIndexedCols;
 use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
 use deltalake::kernel::Add;
 use futures::StreamExt;
 use object_store::ObjectStore;
 use object_store::prefix::PrefixStore;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 use tokio::task::JoinSet;
 
-use crate::newest::{KeyRule, OnePerKey};
-use crate::{Error, Result, Root, TableSpec};
+use crate::newest::KeyRule;
+use crate::{Error, Result, Root, TableSpec, arrange, encoding};
 
 /// The first letters of an attempt's directory below its table.
 pub(crate) const ATTEMPT_PREFIX: &str = "run-";
 
 /// Files of about this size are what other engines like to read.
 const TARGET_FILE_SIZE: NonZeroU64 = NonZeroU64::new(128 * 1024 * 1024).unwrap();
-/// Rows per Parquet row group: small enough to be held by every writer at
-/// once, large enough to compress well.
-const ROW_GROUP_ROWS: usize = 256 * 1024;
-/// Wide rows end a row group earlier.
-const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
+/// How many rows the writer encodes before it looks how large the file is.
+const BATCH_ROWS: usize = 8192;
 const STATISTICS_COLUMNS: u64 = 32;
 
 /// What was written into one table.
@@ -68,9 +58,17 @@ pub(crate) struct Split {
     pub(crate) superseded: u64,
 }
 
-/// Writes what `plan` yields, every stream of it in a task of its own. With a
-/// key, rows are sorted by partition and key first, and one row per key stays.
-/// Rows that the key's rule says are deleted go to `tombstones`.
+impl Split {
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.live.extend(other.live);
+        self.dead.extend(other.dead);
+        self.superseded += other.superseded;
+    }
+}
+
+/// Writes what `plan` yields. With a key, or where the table has partitions, rows are brought into
+/// order first, and of the rows of a key one stays ([`arrange`]); otherwise every stream is written
+/// as it comes, in a task of its own. Rows that the key's rule says are deleted go to `tombstones`.
 pub(crate) async fn write_plan(
     target: &Target,
     tombstones: Option<&Target>,
@@ -78,60 +76,11 @@ pub(crate) async fn write_plan(
     key: Option<&KeyRule>,
     context: &Arc<TaskContext>,
 ) -> Result<Split> {
-    let failed = |e| Error::query(&target.spec.name, e);
-    let plan = match key {
-        Some(rule) => sorted(plan, &target.spec.partition_by, &rule.key).map_err(failed)?,
-        None if target.spec.partition_by.is_empty() => plan,
-        None => sorted(plan, &target.spec.partition_by, &[]).map_err(failed)?,
+    let mut all = if key.is_some() || !target.spec.partition_by.is_empty() {
+        arrange::write(target, tombstones, plan, key, context).await?
+    } else {
+        write_streams(target, plan, context).await?
     };
-    let mut tasks: JoinSet<Result<Split>> = JoinSet::new();
-    for n in 0..plan.output_partitioning().partition_count() {
-        let mut stream = plan.execute(n, Arc::clone(context)).map_err(failed)?;
-        let mut rule = key
-            .map(|rule| OnePerKey::new(&target.spec.name, &plan.schema(), rule))
-            .transpose()?;
-        let deleted = key.and_then(|rule| rule.deleted.as_deref());
-        let mut writer = SplitWriter::new(target, tombstones.zip(deleted))?;
-        let table = target.spec.name.clone();
-        tasks.spawn(async move {
-            while let Some(batch) = stream.next().await {
-                let batch = batch.map_err(|e| Error::query(&table, e))?;
-                match &mut rule {
-                    None => writer.write(&batch).await?,
-                    Some(rule) => {
-                        for batch in rule.push(batch)? {
-                            writer.write(&batch).await?;
-                        }
-                    }
-                }
-            }
-            let mut superseded = 0;
-            if let Some(rule) = rule {
-                let (last, lost) = rule.finish();
-                superseded = lost;
-                if let Some(last) = last {
-                    writer.write(&last).await?;
-                }
-            }
-            let (live, dead) = writer.finish().await?;
-            Ok(Split {
-                live,
-                dead,
-                superseded,
-            })
-        });
-    }
-    let mut all = Split::default();
-    while let Some(done) = tasks.join_next().await {
-        let part = done.map_err(|e| {
-            failed(datafusion::error::DataFusionError::ExecutionJoin(Box::new(
-                e,
-            )))
-        })??;
-        all.live.extend(part.live);
-        all.dead.extend(part.dead);
-        all.superseded += part.superseded;
-    }
     // The order of tasks is chance; the order of files in a commit is not.
     for written in [&mut all.live, &mut all.dead] {
         written.files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -139,49 +88,31 @@ pub(crate) async fn write_plan(
     Ok(all)
 }
 
-/// Equal keys come together, and rows of one directory follow each other: the
-/// writer holds one open file per stream, however many directories there are.
-fn sorted(
+async fn write_streams(
+    target: &Target,
     plan: Arc<dyn ExecutionPlan>,
-    partition_by: &[String],
-    key: &[String],
-) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
-    let schema = plan.schema();
-    let column = |name: &String| -> datafusion::error::Result<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(Column::new_with_schema(name, &schema)?))
-    };
-    let mut order: Vec<PhysicalSortExpr> = Vec::new();
-    for name in partition_by
-        .iter()
-        .chain(key.iter().filter(|name| !partition_by.contains(name)))
-    {
-        order.push(PhysicalSortExpr::new(column(name)?, SortOptions::default()));
+    context: &Arc<TaskContext>,
+) -> Result<Split> {
+    let failed = |e| Error::query(&target.spec.name, e);
+    let mut tasks: JoinSet<Result<Written>> = JoinSet::new();
+    for n in 0..plan.output_partitioning().partition_count() {
+        let mut stream = plan.execute(n, Arc::clone(context)).map_err(failed)?;
+        let mut writer = FileWriter::new(target)?;
+        let table = target.spec.name.clone();
+        tasks.spawn(async move {
+            while let Some(batch) = stream.next().await {
+                let batch = batch.map_err(|e| Error::query(&table, e))?;
+                writer.write(&batch).await?;
+            }
+            writer.finish().await
+        });
     }
-    let Some(order) = LexOrdering::new(order) else {
-        return Ok(plan);
-    };
-    // A key determines its partition, so hashing by either keeps a key in one stream.
-    let streams = plan.output_partitioning().partition_count();
-    let hashed = if partition_by.is_empty() {
-        key
-    } else {
-        partition_by
-    };
-    let plan: Arc<dyn ExecutionPlan> = if streams > 1 {
-        let by = hashed
-            .iter()
-            .map(column)
-            .collect::<datafusion::error::Result<Vec<_>>>()?;
-        Arc::new(RepartitionExec::try_new(
-            plan,
-            Partitioning::Hash(by, streams),
-        )?)
-    } else {
-        plan
-    };
-    Ok(Arc::new(
-        SortExec::new(order, plan).with_preserve_partitioning(true),
-    ))
+    let mut all = Split::default();
+    while let Some(done) = tasks.join_next().await {
+        let written = done.map_err(|e| failed(DataFusionError::ExecutionJoin(Box::new(e))))??;
+        all.live.extend(written);
+    }
+    Ok(all)
 }
 
 /// Where the files of one attempt at one table go.
@@ -195,13 +126,6 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn new(spec: &TableSpec, place: &Root, attempt: &str) -> Result<Self> {
-        let level = ZstdLevel::try_new(1).map_err(|e| Error::delta(&spec.name, e))?;
-        let properties = WriterProperties::builder()
-            .set_created_by(crate::ENGINE.to_owned())
-            .set_compression(Compression::ZSTD(level))
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
-            .build();
         let directory = format!("{ATTEMPT_PREFIX}{attempt}");
         Ok(Self {
             store: Arc::new(PrefixStore::new(place.store(), directory.clone())),
@@ -209,9 +133,9 @@ impl Target {
             config: WriterConfig::new(
                 Arc::clone(&spec.schema),
                 spec.partition_by.clone(),
-                Some(properties),
+                None,
                 Some(TARGET_FILE_SIZE),
-                Some(8192),
+                Some(BATCH_ROWS),
                 DataSkippingNumIndexedCols::NumColumns(STATISTICS_COLUMNS),
                 None,
             ),
@@ -221,14 +145,14 @@ impl Target {
 }
 
 /// Writes every row into the table that it belongs to.
-struct SplitWriter {
+pub(crate) struct SplitWriter {
     live: FileWriter,
     /// The column that says which rows are deleted, and where those go.
     dead: Option<(String, FileWriter)>,
 }
 
 impl SplitWriter {
-    fn new(target: &Target, tombstones: Option<(&Target, &str)>) -> Result<Self> {
+    pub(crate) fn new(target: &Target, tombstones: Option<(&Target, &str)>) -> Result<Self> {
         let dead = tombstones.map(|(target, column)| -> Result<_> {
             Ok((column.to_owned(), FileWriter::new(target)?))
         });
@@ -238,7 +162,7 @@ impl SplitWriter {
         })
     }
 
-    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let Some((column, dead)) = &mut self.dead else {
             return self.live.write(batch).await;
         };
@@ -269,7 +193,7 @@ impl SplitWriter {
         self.live.write(&stays).await
     }
 
-    async fn finish(self) -> Result<(Written, Written)> {
+    pub(crate) async fn finish(self) -> Result<(Written, Written)> {
         let dead = match self.dead {
             Some((_, dead)) => dead.finish().await?,
             None => Written::default(),
@@ -370,7 +294,9 @@ impl FileWriter {
         }
         let (_, writer) = self.open.get_or_insert_with(|| {
             let store = Arc::clone(&self.target.store);
-            (value, DeltaWriter::new(store, self.target.config.clone()))
+            let writer = DeltaWriter::new(store, self.target.config.clone());
+            let properties = encoding::properties(part);
+            (value, writer.with_writer_properties(properties))
         });
         let written = writer.write(part).await;
         written.map_err(|e| Error::delta(&self.target.spec.name, e))

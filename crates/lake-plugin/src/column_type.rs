@@ -82,12 +82,10 @@ impl ColumnType {
 
     /// Whether its values are numbers.
     pub(crate) fn is_number(self) -> bool {
-        matches!(self, Self::Int32 | Self::Int64) || self.has_fraction()
-    }
-
-    /// Whether its values are numbers that need not be whole.
-    pub(crate) fn has_fraction(self) -> bool {
-        matches!(self, Self::Float64 | Self::Decimal { .. })
+        matches!(
+            self,
+            Self::Int32 | Self::Int64 | Self::Float64 | Self::Decimal { .. }
+        )
     }
 
     /// What is wrong with the type itself, and what to write instead: only decimals can be wrong.

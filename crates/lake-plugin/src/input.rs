@@ -317,8 +317,8 @@ impl ValueRules {
             return self;
         }
         let scalar = column_type.scalar();
-        let fits = |what: fn(ColumnType) -> bool| scalar.is_some_and(what);
         let is_boolean = scalar == Some(ColumnType::Boolean);
+        let is_number = scalar.is_some_and(ColumnType::is_number);
         let is_timestamp = scalar == Some(ColumnType::Timestamp);
         let is_time = is_timestamp || scalar == Some(ColumnType::Date);
         Self {
@@ -330,10 +330,9 @@ impl ValueRules {
             zone: self.zone.filter(|_| is_timestamp),
             ambiguous: self.ambiguous.filter(|_| is_timestamp),
             nonexistent: self.nonexistent.filter(|_| is_timestamp),
-            decimal_separator: self
-                .decimal_separator
-                .filter(|_| fits(ColumnType::has_fraction)),
-            group_separator: self.group_separator.filter(|_| fits(ColumnType::is_number)),
+            // A whole number has no fraction, but what separates groups is told from it.
+            decimal_separator: self.decimal_separator.filter(|_| is_number),
+            group_separator: self.group_separator.filter(|_| is_number),
         }
     }
 }

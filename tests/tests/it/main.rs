@@ -5,6 +5,8 @@ mod architecture;
 #[cfg(test)]
 mod diff;
 #[cfg(test)]
+mod formats;
+#[cfg(test)]
 mod inputs;
 #[cfg(test)]
 mod interop;

@@ -1,6 +1,8 @@
 //! What a user of prepared and applied tables relies on.
 
 #[cfg(test)]
+mod arrange;
+#[cfg(test)]
 mod deletes;
 #[cfg(test)]
 mod faults;

@@ -68,8 +68,9 @@ fn value(column: &Column) -> String {
         ColumnType::Timestamp => "timestamp()".to_owned(),
         ColumnType::Json => "json()".to_owned(),
         ColumnType::Struct(fields) => {
-            let fields = fields.iter().map(|field| format!("({:?}, {})", field.name, value(field)));
-            format!("structure([{}])", fields.collect::<Vec<_>>().join(", "))
+            let fields = fields.iter();
+            let fields = fields.map(|field| format!(".field({:?}, {})", field.name, value(field)));
+            format!("structure(){}", fields.collect::<String>())
         }
         ColumnType::List(element) => format!("list({})", value(element)),
         ColumnType::Map(part) => format!("map({})", value(part)),

@@ -265,7 +265,7 @@ impl Problems {
             (
                 "decimal_separator",
                 said.decimal_separator != fits.decimal_separator,
-                "a decimal or a float",
+                "a number",
             ),
             (
                 "group_separator",

@@ -341,7 +341,13 @@ fn json_is_checked() {
         StringArray::from(vec!["{\"a\": [1]}", "{"]),
         ColumnType::Json,
     );
-    assert_eq!(values(&read), ["{\"a\": [1]}", "type: '{' is not a json"]);
+    assert_eq!(
+        values(&read),
+        [
+            "{\"a\": [1]}",
+            "type: '{' is not json: a name in quotes is expected at byte 2"
+        ]
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What a change means, and which version it takes.
 
+mod inputs;
+
 use std::collections::BTreeMap;
 
 use lake_plugin::prelude::*;
