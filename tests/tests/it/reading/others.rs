@@ -44,6 +44,11 @@ impl Job {
         }))
     }
 
+    /// A file, stored in another way.
+    pub(super) fn pack(plain: &Path, file: &Path, options: Value) -> Self {
+        Self(json!({"writer": "the packer", "file": file, "plain": plain, "options": options}))
+    }
+
     /// What does it.
     fn who(&self) -> &Value {
         self.0.get("reader").unwrap_or(&self.0["writer"])
