@@ -3,7 +3,8 @@
 //! A test makes a [`Lake`]: a temporary directory with raw files, a pipeline
 //! file and a root. It starts the built `lake` there, as a user would, and looks
 //! at what [`Ended`]. Nothing of lake is linked in, so that what a test relies on
-//! is what a user relies on.
+//! is what a user relies on. Only `it/reading.rs` uses a crate of lake, the reader,
+//! because there every cell of many files is compared with other readers.
 
 #![expect(
     clippy::unwrap_used,

@@ -29,6 +29,14 @@ pub enum KitError {
         /// What cargo said.
         message: String,
     },
+    /// A file that cannot be looked into.
+    #[error("{file}: {message}")]
+    Inspect {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A transform that is not fit to be published; nothing was.
     #[error("{message}; nothing was published")]
     Unfit {

@@ -6,6 +6,7 @@
 //!   out, through the library that is really built and the run that is really done.
 //! - [`publish`](fn@publish) makes a release of it, once it has been checked as a host would load
 //!   it; [`new_key`] makes the key that signs it, and [`show`] tells what a release is.
+//! - [`inspect`](fn@inspect) says what is in a raw file, and what to declare for it.
 //!
 //! Nothing here reads the environment or the clock: [`Machine`] says where things are.
 
@@ -13,6 +14,7 @@ mod clock;
 mod conformance;
 mod error;
 mod golden;
+mod inspect;
 mod key;
 mod manifest;
 mod name;
@@ -30,6 +32,7 @@ use std::path::PathBuf;
 
 pub use error::{KitError, Result};
 pub use golden::{CaseReport, TableOutcome, TableReport, TestOptions, TestReport, test};
+pub use inspect::{BadRow, FormatName, InspectOptions, Inspection, Known, inspect};
 pub use key::{NewKey, new_key};
 pub use new::new_crate;
 pub use publish::{Checked, Destination, PublishOptions, PublishReport, Verdict, publish};

@@ -22,7 +22,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// A pipeline that runs the transform in the directory `scratch`, with raw files from
-    /// `files/*/<input>.csv` there, at the time at which [`clock`] stands. It is made as text, so
+    /// `files/*/**/<input>.*` there, at the time at which [`clock`] stands. It is made as text, so
     /// that the values of parameters are read as they are in any pipeline file.
     pub(crate) fn settings(
         &self,
@@ -35,7 +35,7 @@ impl Subject {
             .inputs
             .iter()
             .map(|input| {
-                let path = format!("files/*/{}.csv", input.name);
+                let path = format!("files/*/**/{}.*", input.name);
                 (input.name.clone(), json!({ "path": path }))
             })
             .collect();

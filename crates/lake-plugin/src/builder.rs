@@ -3,11 +3,15 @@
 //! Nothing here fails: what is wrong is found by [`Declaration::problems`], all at once, when a
 //! host or a test looks at the whole.
 
+mod input;
+
 use crate::{
-    AnyFunction, CheckDeclaration, ColumnDeclaration, ColumnType, Declaration, Function,
-    InputDeclaration, InputFormat, Mode, Parameter, ParameterDeclaration, PartitionFunction,
-    Severity, TableCheck, TableCheckDeclaration, TableDeclaration, Zone,
+    AnyFunction, ColumnType, Declaration, Function, InputDeclaration, Mode, Parameter,
+    ParameterDeclaration, PartitionFunction, TableCheck, TableCheckDeclaration, TableDeclaration,
+    Zone,
 };
+
+pub use input::{FromPath, Input, InputColumn, Structure, Written, json, list, map, structure};
 
 /// A transform: inputs, the tables made of them, and the functions that SQL calls on the way.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +33,7 @@ impl Transform {
     /// Adds an input.
     #[must_use]
     pub fn input(mut self, input: Input) -> Self {
-        self.inputs.push(input.declaration);
+        self.inputs.push(input.declare());
         self
     }
 
@@ -80,79 +84,6 @@ impl Transform {
                 .map(|function| function.declaration.clone())
                 .collect(),
         }
-    }
-}
-
-/// An input: a kind of raw file, what its columns mean, and what must hold for its rows.
-#[derive(Clone, Debug)]
-pub struct Input {
-    declaration: InputDeclaration,
-}
-
-impl Input {
-    /// An input of CSV files. `name` is what the pipeline file and the SQL call it.
-    pub fn csv(name: impl Into<String>) -> Self {
-        Self {
-            declaration: InputDeclaration {
-                name: name.into(),
-                format: InputFormat::Csv { header: false },
-                columns: Vec::new(),
-                checks: Vec::new(),
-            },
-        }
-    }
-
-    /// Says that each file starts with the names of its columns, in any order.
-    #[must_use]
-    pub fn header(mut self) -> Self {
-        let InputFormat::Csv { header } = &mut self.declaration.format;
-        *header = true;
-        self
-    }
-
-    /// Adds a column, as in `.column("amount", decimal(12, 2).required())`.
-    #[must_use]
-    pub fn column(mut self, name: impl Into<String>, column: impl Into<Column>) -> Self {
-        let Column {
-            column_type,
-            required,
-        } = column.into();
-        self.declaration.columns.push(ColumnDeclaration {
-            name: name.into(),
-            column_type,
-            required,
-        });
-        self
-    }
-
-    /// Adds a check: a row for which `sql` is false is rejected, and `name` is the reason.
-    ///
-    /// `sql` is a boolean expression over the input's columns and `received_at`, the instant at
-    /// which the file was received. As in SQL, NULL passes.
-    #[must_use]
-    pub fn check(self, name: impl Into<String>, sql: impl Into<String>) -> Self {
-        self.add_check(name.into(), sql.into(), Severity::Reject)
-    }
-
-    /// Adds a check that only counts the rows for which it does not hold.
-    #[must_use]
-    pub fn warn(self, name: impl Into<String>, sql: impl Into<String>) -> Self {
-        self.add_check(name.into(), sql.into(), Severity::Warn)
-    }
-
-    /// Adds a check that stops the run, and publishes nothing, where it does not hold for a row.
-    #[must_use]
-    pub fn fail(self, name: impl Into<String>, sql: impl Into<String>) -> Self {
-        self.add_check(name.into(), sql.into(), Severity::Fail)
-    }
-
-    fn add_check(mut self, name: String, sql: String, severity: Severity) -> Self {
-        self.declaration.checks.push(CheckDeclaration {
-            name,
-            sql,
-            severity,
-        });
-        self
     }
 }
 

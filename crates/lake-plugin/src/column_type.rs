@@ -80,6 +80,14 @@ impl ColumnType {
         })
     }
 
+    /// Whether its values are numbers.
+    pub(crate) fn is_number(self) -> bool {
+        matches!(
+            self,
+            Self::Int32 | Self::Int64 | Self::Float64 | Self::Decimal { .. }
+        )
+    }
+
     /// What is wrong with the type itself, and what to write instead: only decimals can be wrong.
     pub(crate) fn problem(self) -> Option<(String, String)> {
         let Self::Decimal { precision, scale } = self else {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ColumnType, ParameterDeclaration, TableCheckDeclaration};
+use crate::{ColumnType, InputDeclaration, ParameterDeclaration, TableCheckDeclaration};
 
 /// Everything that a transform says about its inputs, tables and functions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -39,46 +39,6 @@ pub struct Declaration {
     /// Their place in this list is how they are called through the boundary.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partition_functions: Vec<PartitionFunctionDeclaration>,
-}
-
-/// One input: a kind of raw file, its columns, and what must hold for each of its rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InputDeclaration {
-    /// What the pipeline file and the SQL call it.
-    pub name: String,
-    /// What its bytes mean.
-    pub format: InputFormat,
-    /// The columns, in the order of the author; a header decides where they are in the file.
-    #[serde(default)]
-    pub columns: Vec<ColumnDeclaration>,
-    /// What must hold for each row.
-    #[serde(default)]
-    pub checks: Vec<CheckDeclaration>,
-}
-
-/// What the bytes of an input mean.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputFormat {
-    /// Values separated by commas, quoted with `"` where needed.
-    Csv {
-        /// Whether the first record names the columns.
-        #[serde(default)]
-        header: bool,
-    },
-}
-
-/// A column of an input.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ColumnDeclaration {
-    /// Its name, in the file's header and in SQL.
-    pub name: String,
-    /// What its values are.
-    #[serde(rename = "type")]
-    pub column_type: ColumnType,
-    /// Whether a row without a value is rejected.
-    #[serde(default)]
-    pub required: bool,
 }
 
 /// A condition that each row of an input is held against. As in SQL, one that yields NULL passes.

@@ -118,6 +118,8 @@ mod function;
 #[cfg(feature = "golden")]
 pub mod golden;
 mod import;
+mod input;
+mod input_type;
 #[cfg(feature = "loading")]
 mod load;
 mod parameter;
@@ -131,18 +133,22 @@ pub use arrow;
 
 pub use abi::{Code, Level};
 pub use builder::{
-    Column, Input, Table, Transform, boolean, date, decimal, duration, float, int32, integer, text,
-    timestamp,
+    Column, FromPath, Input, InputColumn, Structure, Table, Transform, Written, boolean, date,
+    decimal, duration, float, int32, integer, json, list, map, structure, text, timestamp,
 };
 pub use column_type::ColumnType;
 pub use declaration::{
-    CheckDeclaration, ColumnDeclaration, Declaration, FieldDeclaration, FunctionDeclaration,
-    InputDeclaration, InputFormat, Mode, PartitionFunctionDeclaration, Severity, Signature,
-    TableDeclaration, Volatility, Zone,
+    CheckDeclaration, Declaration, FieldDeclaration, FunctionDeclaration, Mode,
+    PartitionFunctionDeclaration, Severity, Signature, TableDeclaration, Volatility, Zone,
 };
 pub use emit::{Emit, Row, Value};
 pub use export::{Entry, Exported};
 pub use function::{AnyFunction, Arguments, Function, FunctionError};
+pub use input::{
+    Ambiguous, ColumnDeclaration, Dialect, Encoding, ExtraColumns, InputDeclaration, InputFormat,
+    MissingColumns, Nonexistent, Quote, ValueRules, Whitespace,
+};
+pub use input_type::{InputType, NestedType};
 pub use parameter::{Parameter, ParameterDeclaration, microseconds, param};
 pub use partition::{Partition, PartitionBuilder, PartitionFunction, Rows};
 #[cfg(feature = "loading")]
@@ -155,8 +161,9 @@ pub mod prelude {
     pub use crate::arrow;
     pub use crate::arrow::array::ArrayRef;
     pub use crate::{
-        Arguments, Emit, Function, FunctionError, Input, Level, Mode, Partition, PartitionFunction,
-        Rows, Table, TableCheck, Transform, Value, boolean, date, decimal, duration, float, int32,
-        integer, param, text, timestamp,
+        Ambiguous, Arguments, Emit, Encoding, ExtraColumns, FromPath, Function, FunctionError,
+        Input, Level, MissingColumns, Mode, Nonexistent, Partition, PartitionFunction, Rows, Table,
+        TableCheck, Transform, Value, Whitespace, Written, boolean, date, decimal, duration, float,
+        int32, integer, json, list, map, param, structure, text, timestamp,
     };
 }

@@ -1,11 +1,13 @@
 //! What is wrong with a declaration: everything at once, each with the fix.
 
+mod input;
+
 use std::collections::HashSet;
 use std::fmt;
 
 use crate::{
-    ColumnType, Declaration, FieldDeclaration, FunctionDeclaration, InputDeclaration, InputFormat,
-    Mode, ParameterDeclaration, PartitionFunctionDeclaration, TableDeclaration, Zone,
+    ColumnType, Declaration, FieldDeclaration, FunctionDeclaration, Mode, ParameterDeclaration,
+    PartitionFunctionDeclaration, TableDeclaration, Zone,
 };
 
 /// One thing that is wrong with a declaration.
@@ -158,74 +160,6 @@ impl Problems {
             reason: reason.into(),
             fix: fix.into(),
         });
-    }
-
-    fn input(&mut self, input: &InputDeclaration) {
-        let thing = format!("input `{}`", input.name);
-        self.name(&thing, &input.name);
-        if ["standard", "consumption", "rejection"].contains(&input.name.as_str()) {
-            self.add(
-                &thing,
-                "it has the name of a zone, which means something else in SQL",
-                "choose another name",
-            );
-        }
-        match input.format {
-            InputFormat::Csv { header: true } => {}
-            InputFormat::Csv { header: false } => self.add(
-                &thing,
-                "its columns are matched by name, and it has no header",
-                "say .header(), and have the files start with the names of the columns",
-            ),
-        }
-        if input.columns.is_empty() {
-            self.add(
-                &thing,
-                "it has no columns",
-                "name them: .column(\"name\", text())",
-            );
-        }
-        for column in &input.columns {
-            let thing = format!("{thing}, column `{}`", column.name);
-            self.name(&thing, &column.name);
-            self.column_type(&thing, column.column_type);
-            if column.column_type == ColumnType::Duration {
-                self.add(
-                    &thing,
-                    "lengths of time are for functions, and no table can hold one",
-                    "write it as integer, and say in its name what it counts",
-                );
-            }
-        }
-        self.twice(
-            input
-                .columns
-                .iter()
-                .map(|column| format!("{thing}, column `{}`", column.name)),
-        );
-        for check in &input.checks {
-            let thing = format!("{thing}, check `{}`", check.name);
-            if check.name.trim().is_empty() {
-                self.add(
-                    &thing,
-                    "it has no name",
-                    "say in words what holds: it is the reason people see on a rejected row",
-                );
-            }
-            if check.sql.trim().is_empty() {
-                self.add(
-                    &thing,
-                    "it has no SQL",
-                    "give a boolean expression, such as amount >= 0",
-                );
-            }
-        }
-        self.twice(
-            input
-                .checks
-                .iter()
-                .map(|check| format!("{thing}, check `{}`", check.name)),
-        );
     }
 
     fn table(&mut self, table: &TableDeclaration) {

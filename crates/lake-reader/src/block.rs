@@ -6,6 +6,7 @@ use arrow::array::{Int64Array, RecordBatch};
 
 use crate::chunk::{Chunk, Span};
 use crate::fault::{Fault, escape_invalid};
+use crate::parquet::Table;
 
 /// What some records of a file are: rows, and everything that is wrong with them.
 #[derive(Debug, Clone)]
@@ -32,10 +33,13 @@ pub(crate) enum Records {
         /// Where each record is.
         spans: Vec<Span>,
     },
+    /// Rows of a table.
+    Table(Table),
 }
 
 impl Block {
-    /// The text of a record as it is in the file, without its line end.
+    /// The text of a record as it is in the file, without its line end. A row of a Parquet file is
+    /// a JSON object of the declared columns, with the values that the file has.
     ///
     /// It is borrowed if it is valid UTF-8. Otherwise it is owned, every bad
     /// byte is written as `\xNN`, and every backslash as two. Of a record that
@@ -45,7 +49,10 @@ impl Block {
     ///
     /// Panics if there is no such row.
     pub fn raw(&self, row: usize) -> Cow<'_, str> {
-        escape_invalid(self.raw_bytes(row))
+        match self.raw_bytes(row) {
+            Cow::Borrowed(bytes) => escape_invalid(bytes),
+            Cow::Owned(bytes) => Cow::Owned(escape_invalid(&bytes).into_owned()),
+        }
     }
 
     /// Whether [`raw`](Self::raw) has escapes, because the record is not UTF-8.
@@ -54,7 +61,7 @@ impl Block {
     ///
     /// Panics if there is no such row.
     pub fn raw_is_escaped(&self, row: usize) -> bool {
-        std::str::from_utf8(self.raw_bytes(row)).is_err()
+        std::str::from_utf8(&self.raw_bytes(row)).is_err()
     }
 
     /// The bytes that [`raw`](Self::raw) shows.
@@ -62,21 +69,33 @@ impl Block {
     /// # Panics
     ///
     /// Panics if there is no such row.
-    pub fn raw_bytes(&self, row: usize) -> &[u8] {
-        let Records::Text { chunk, spans } = &self.records;
-        let Span { start, end } = spans[row];
-        &chunk.bytes[start as usize..end as usize]
+    pub fn raw_bytes(&self, row: usize) -> Cow<'_, [u8]> {
+        match &self.records {
+            Records::Text { chunk, spans } => {
+                let Span { start, end } = spans[row];
+                Cow::Borrowed(&chunk.bytes[start as usize..end as usize])
+            }
+            Records::Table(table) => Cow::Owned(table.raw(row)),
+        }
     }
 
     /// Where in the file a record starts, counted from 0 in bytes: of its text, where the file is
-    /// compressed or is not UTF-8.
+    /// compressed or is not UTF-8. In a Parquet file, it is where the row group starts.
     ///
     /// # Panics
     ///
     /// Panics if there is no such row.
     pub fn byte_offset(&self, row: usize) -> u64 {
-        let Records::Text { chunk, spans } = &self.records;
-        chunk.offset + u64::from(spans[row].start)
+        match &self.records {
+            Records::Text { chunk, spans } => chunk.offset + u64::from(spans[row].start),
+            Records::Table(table) => table.offset,
+        }
+    }
+
+    /// Whether the records are rows of a table, which are told apart by their
+    /// [lines](Self::lines) and not by their offsets.
+    pub fn is_table(&self) -> bool {
+        matches!(self.records, Records::Table(_))
     }
 
     /// How many rows have at least one fault.

@@ -56,6 +56,25 @@ impl Column {
     }
 }
 
+impl Column {
+    /// How its values are written, for messages about those that are not; none if its type alone
+    /// says so.
+    pub(crate) fn form(&self) -> Option<String> {
+        let rules = &self.rules;
+        let forms: Vec<&str> = match self.data_type {
+            ColumnType::Boolean => {
+                let spellings = rules.true_values.iter().chain(&rules.false_values);
+                spellings.map(String::as_str).collect()
+            }
+            ColumnType::Date | ColumnType::Timestamp => {
+                rules.formats.iter().map(String::as_str).collect()
+            }
+            _ => Vec::new(),
+        };
+        (!forms.is_empty()).then(|| forms.join(" or "))
+    }
+}
+
 /// The type of a column's values. Types are declared, never guessed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ColumnType {

@@ -19,7 +19,7 @@ pub mod check {
     pub const TYPE: &str = "type";
     /// The record is longer than the limit.
     pub const RECORD_SIZE: &str = "record size";
-    /// The compressed file stops within the record.
+    /// The file stops within the record.
     pub const TRUNCATED: &str = "truncated";
 }
 

@@ -1,7 +1,7 @@
 //! JSON: objects one a line, or the elements of arrays.
 //!
 //! ```text
-//!  bytes ──► Window ──► Lines, Elements ──► Piece (whole records) ──► Rows ──► Block
+//!  Text ──► Window ──► Lines, Elements ──► Piece (whole records) ──► Rows ──► Block
 //!                       (in order: brackets    │                 (any thread: the exact grammar,
 //!                        and strings only)     └─ and broken ones          values, faults)
 //! ```
@@ -9,12 +9,13 @@
 //! The grammar is [`syntax`]'s and nobody else's. A record is parsed straight into the cells of
 //! its columns ([`read`]); where it turns out not to be JSON, they are cut back.
 
-use std::io::Read;
 use std::sync::Arc;
 
 use crate::chunk::Options;
 use crate::layout::Layout;
 use crate::reader::{Opened, ReadError, in_order};
+use crate::text::Text;
+use crate::values::reason::Reason;
 
 mod cells;
 mod compact;
@@ -38,14 +39,22 @@ use lines::Lines;
 use rows::{Rows, Separated};
 use window::Window;
 
+/// Whether a text is one JSON value.
+pub(crate) fn validate(text: &[u8]) -> Result<(), Reason> {
+    compact::check(text).map_err(|error| Reason::Syntax {
+        at: error.at,
+        expected: error.expected,
+    })
+}
+
 /// Opens a file that has a record on every line.
 pub(crate) fn open_lines(
-    source: Box<dyn Read + Send>,
+    text: Text,
     layout: &Layout,
     options: Options,
 ) -> Result<Opened, ReadError> {
     let rows = Rows::new(layout, Separated::ByLines, options)?;
-    let lines = Lines::new(Window::open(source)?, options);
+    let lines = Lines::new(Window::new(text), options);
     Ok(Opened {
         schema: Arc::clone(rows.schema()),
         header: String::new(),
@@ -55,12 +64,12 @@ pub(crate) fn open_lines(
 
 /// Opens a file whose records are the elements of arrays, or stand one after the other.
 pub(crate) fn open_elements(
-    source: Box<dyn Read + Send>,
+    text: Text,
     layout: &Layout,
     options: Options,
 ) -> Result<Opened, ReadError> {
     let rows = Rows::new(layout, Separated::ByCommas, options)?;
-    let elements = Elements::new(Window::open(source)?, options);
+    let elements = Elements::new(Window::new(text), options);
     Ok(Opened {
         schema: Arc::clone(rows.schema()),
         header: String::new(),

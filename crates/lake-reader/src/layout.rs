@@ -57,16 +57,19 @@ pub enum Format {
 
 /// How delimited text says where fields and records end.
 ///
-/// Every special byte is ASCII, so that it can be found without decoding.
+/// Every special byte is ASCII, so that it can be found without decoding, and none of them has two
+/// roles or is a line end: [`problem`](Self::problem) says so, and such a file is not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dialect {
     /// What is between two fields.
     pub delimiter: u8,
-    /// What encloses a field in which other special bytes are text. Two of them inside are one.
+    /// What encloses a field in which other special bytes are text. It opens only at the very start
+    /// of a field, anywhere else it is text; two of them inside are one.
     pub quote: Option<u8>,
-    /// What takes its meaning from the byte that follows, inside quotes and outside.
+    /// What takes its meaning from the byte that follows, inside quotes and outside, a line feed
+    /// too. It is not part of the value, unless it is the last byte of the file.
     pub escape: Option<u8>,
-    /// A line that starts with it is skipped.
+    /// A line that starts with it, where a record would start, is skipped up to its line feed.
     pub comment: Option<u8>,
     /// Whether the first record names the columns. Without it, the fields of a record are the
     /// declared columns in their order.
@@ -89,6 +92,33 @@ impl Dialect {
         quote: None,
         ..Self::CSV
     };
+
+    /// What makes it impossible to tell records and fields apart; none if nothing does.
+    pub fn problem(&self) -> Option<String> {
+        let roles = [
+            ("delimiter", Some(self.delimiter)),
+            ("quote", self.quote),
+            ("escape", self.escape),
+            ("comment character", self.comment),
+        ];
+        let declared: Vec<(&str, u8)> = roles
+            .into_iter()
+            .filter_map(|(role, byte)| Some((role, byte?)))
+            .collect();
+        for (index, &(role, byte)) in declared.iter().enumerate() {
+            let shown = byte.escape_ascii();
+            if !byte.is_ascii() {
+                return Some(format!("the {role} '{shown}' is not ASCII"));
+            }
+            if matches!(byte, b'\n' | b'\r') {
+                return Some(format!("the {role} '{shown}' is a line end"));
+            }
+            if let Some((other, _)) = declared[..index].iter().find(|(_, same)| *same == byte) {
+                return Some(format!("'{shown}' is both the {other} and the {role}"));
+            }
+        }
+        None
+    }
 }
 
 /// How text is encoded. A byte order mark at the start of a file is skipped.
@@ -128,7 +158,8 @@ pub enum MissingColumns {
     /// is NULL, and a fault if it is required.
     #[default]
     Fail,
-    /// Its values are NULL; if it is required, every row has that fault.
+    /// Its values are NULL; if it is required, every row has that fault. A header that has none of
+    /// the declared columns is still taken for none.
     Null,
 }
 

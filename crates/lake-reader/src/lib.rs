@@ -80,8 +80,10 @@ mod fault;
 mod json;
 mod layout;
 mod mismatch;
+mod parquet;
 mod reader;
 mod rules;
+mod sample;
 mod source;
 mod text;
 mod values;
@@ -94,5 +96,6 @@ pub use layout::{Dialect, Encoding, ExtraColumns, Format, Layout, MissingColumns
 pub use mismatch::{HeaderError, MissingColumn, Warning};
 pub use reader::{ReadError, Reader};
 pub use rules::{Ambiguous, Nonexistent, Rules, Whitespace, Zone};
-pub use source::{LocalFile, Source};
+pub use sample::{Compression, Sample};
+pub use source::{LocalFile, Ranges, Source};
 pub use text::EncodingError;

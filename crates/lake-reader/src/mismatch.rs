@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::column::Column;
+
 /// Something odd about a header that does not stop anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {
@@ -26,6 +28,15 @@ pub enum Warning {
         path: String,
         /// How many records have it.
         records: u64,
+    },
+    /// A JSON file ends inside of something, and was read as far as it goes.
+    NotClosed {
+        /// What is not closed: `array` or `record`.
+        what: &'static str,
+        /// The byte of the file's text at which it opens, counted from 0.
+        opens: u64,
+        /// How many bytes the file's text has.
+        end: u64,
     },
 }
 
@@ -53,6 +64,11 @@ impl fmt::Display for Warning {
                     "{records} the field '{path}', which is not declared and is not read"
                 )
             }
+            Self::NotClosed { what, opens, end } => write!(
+                f,
+                "the {what} that opens at byte {opens} is not closed where the file ends, at byte \
+                 {end}: the file seems to be cut off, and was read as far as it goes"
+            ),
         }
     }
 }
@@ -113,6 +129,63 @@ pub enum HeaderError {
         /// The columns that the header has.
         names: Vec<String>,
     },
+    /// The header has columns that are not declared, and may not.
+    #[error(
+        "the header has columns that are not declared: {}{}",
+        quoted(names),
+        if missing.is_empty() {
+            String::new()
+        } else {
+            let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            format!("; declared, and not in the header: {}", missing.join(", "))
+        }
+    )]
+    Undeclared {
+        /// Each of them, in the order of the file.
+        names: Vec<String>,
+        /// The declared columns that the header does not have.
+        missing: Vec<MissingColumn>,
+    },
+    /// The declared dialect cannot be told apart, whatever the file.
+    #[error("the declared dialect cannot be read: {problem}")]
+    Dialect {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// What is declared about the values of a column contradicts itself, whatever the file.
+    #[error("column '{column}' cannot be read as it is declared: {problem}")]
+    Rules {
+        /// The column's name.
+        column: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A column of delimited text is declared with a type that has parts.
+    #[error(
+        "column '{column}' is declared as {data_type}, which delimited text cannot say; \
+         declare it as json, or as text"
+    )]
+    Nested {
+        /// The column's name.
+        column: String,
+        /// The declared type.
+        data_type: String,
+    },
+    /// A column has a type in the file that cannot become the declared one.
+    #[error(
+        "column '{column}' is declared as {declared}, and is {found} in the file; \
+         it can be declared as {possible}"
+    )]
+    OtherType {
+        /// The column, or where in one it is, as in `payload.items[].price`.
+        column: String,
+        /// The declared type.
+        declared: String,
+        /// The type in the file.
+        found: String,
+        /// What can be declared instead.
+        possible: &'static str,
+    },
     /// The declaration itself is wrong, whatever the file.
     #[error(
         "column '{column}' is declared as {data_type}, which cannot exist: \
@@ -143,6 +216,25 @@ impl fmt::Display for MissingColumn {
             None => Ok(()),
         }
     }
+}
+
+/// The name in a file that was perhaps meant, if it is not declared itself.
+pub(crate) fn nearest<'a>(
+    wanted: &str,
+    names: impl Iterator<Item = &'a str>,
+    declared: &[Column],
+) -> Option<String> {
+    let plain = |name: &str| {
+        let letters = name.chars().filter(|c| c.is_alphanumeric());
+        letters.flat_map(char::to_lowercase).collect::<String>()
+    };
+    let wanted = plain(wanted);
+    names
+        .filter(|name| declared.iter().all(|column| column.name != *name))
+        .map(|name| (strsim::damerau_levenshtein(&wanted, &plain(name)), name))
+        .min()
+        .filter(|&(edits, _)| edits <= wanted.chars().count() / 3)
+        .map(|(_, name)| name.to_owned())
 }
 
 fn quoted(names: &[String]) -> String {

@@ -17,6 +17,7 @@ use crate::delimited;
 use crate::json;
 use crate::layout::{Format, Layout};
 use crate::mismatch::{HeaderError, Warning};
+use crate::parquet;
 use crate::source::Source;
 use crate::text::{EncodingError, Text};
 
@@ -141,6 +142,14 @@ pub enum ReadError {
         /// What is wrong.
         reason: String,
     },
+    /// A Parquet file cannot be read.
+    #[error("the Parquet file cannot be read: {part}: {reason}; get the file again")]
+    Parquet {
+        /// Which part of the file.
+        part: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The file is not in the declared encoding.
     #[error(transparent)]
     Encoding(#[from] EncodingError),
@@ -171,18 +180,12 @@ impl Reader {
     /// Fails if the source does, or if the file and the declared columns do not go together.
     pub fn open(source: &dyn Source, layout: &Layout, options: Options) -> Result<Self, ReadError> {
         let failed = |source| ReadError::Io { offset: 0, source };
+        let text = || Text::open(source, layout.encoding);
         let opened = match layout.format {
-            Format::Delimited(dialect) => delimited::open(
-                Text::open(source, layout.encoding)?,
-                dialect,
-                layout,
-                options,
-            )?,
-            Format::NdJson => json::open_lines(source.stream().map_err(failed)?, layout, options)?,
-            Format::Json => json::open_elements(source.stream().map_err(failed)?, layout, options)?,
-            Format::Parquet => {
-                return Err(failed(io::ErrorKind::Unsupported.into()));
-            }
+            Format::Delimited(dialect) => delimited::open(text()?, dialect, layout, options)?,
+            Format::NdJson => json::open_lines(text()?, layout, options)?,
+            Format::Json => json::open_elements(text()?, layout, options)?,
+            Format::Parquet => parquet::open(source.ranges().map_err(failed)?, layout, options)?,
         };
         Ok(Self {
             pieces: opened.pieces,

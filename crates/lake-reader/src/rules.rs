@@ -1,10 +1,15 @@
 //! How the values of a column are written, where that is not the usual way.
 
 /// How the values of a column are written. The default is what [the crate](crate) says of each type.
+///
+/// What is declared here and has no meaning for the type of the column is not looked at. What
+/// contradicts itself is refused when a file is opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
     /// Spellings of NULL, compared as they are in the file (after [`Whitespace`] is dealt with).
-    /// An empty field is NULL in any case.
+    /// An empty field is NULL in any case. In delimited text, a quoted `"NA"` is the text `NA`,
+    /// as a quoted empty field is the empty text, unless `"NA"` is declared with its quotes; in
+    /// columns of other types, quotes make no difference.
     pub nulls: Vec<String>,
     /// What happens to spaces and tabs around a value.
     pub whitespace: Whitespace,
@@ -15,6 +20,11 @@ pub struct Rules {
     pub false_values: Vec<String>,
     /// The forms that dates and timestamps may have, in the notation of `strftime` as
     /// [`chrono::format::strftime`] documents it; the first that fits counts. Empty: ISO 8601.
+    ///
+    /// A form without a time of day means midnight; a date may be written with a time of day if
+    /// that is midnight. Timestamps also have `epoch_s`, `epoch_ms` and `epoch_us`: the seconds,
+    /// milliseconds and microseconds since 1970-01-01 UTC, with a fraction down to microseconds.
+    /// `%Z` is refused, because names of zones do not say their offset.
     pub formats: Vec<String>,
     /// What times without a zone mean. None: they are UTC.
     pub zone: Option<Zone>,

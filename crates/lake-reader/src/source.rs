@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 mod gzip;
@@ -19,6 +20,15 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// Whatever the place where the file is has to say.
     fn stream(&self) -> io::Result<Box<dyn Read + Send>>;
 
+    /// The bytes of the file in any order.
+    ///
+    /// # Errors
+    /// Whatever the place where the file is has to say.
+    fn ranges(&self) -> io::Result<Box<dyn Ranges>>;
+}
+
+/// The bytes of a file, in whatever order they are asked for, by any number of threads.
+pub trait Ranges: fmt::Debug + Send + Sync {
     /// How many bytes the file has.
     ///
     /// # Errors
@@ -42,15 +52,19 @@ impl Source for LocalFile {
         Ok(Box::new(File::open(&self.0)?))
     }
 
+    fn ranges(&self) -> io::Result<Box<dyn Ranges>> {
+        Ok(Box::new(File::open(&self.0)?))
+    }
+}
+
+impl Ranges for File {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.metadata()?.len())
     }
 
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.0)?;
-        file.seek(SeekFrom::Start(offset))?;
         let mut bytes = vec![0; length];
-        file.read_exact(&mut bytes)?;
+        self.read_exact_at(&mut bytes, offset)?;
         Ok(bytes)
     }
 }
@@ -61,6 +75,12 @@ impl Source for Vec<u8> {
         Ok(Box::new(io::Cursor::new(self.clone())))
     }
 
+    fn ranges(&self) -> io::Result<Box<dyn Ranges>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Ranges for Vec<u8> {
     fn size(&self) -> io::Result<u64> {
         Ok(self.len() as u64)
     }

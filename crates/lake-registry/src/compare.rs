@@ -1,10 +1,11 @@
 //! How one release differs from another, and what each difference means to those who rely on it.
 
+mod input;
+
 use std::fmt;
 
 use lake_plugin::{
-    CheckDeclaration, ColumnDeclaration, InputDeclaration, InputFormat, ParameterDeclaration,
-    Severity, TableCheckDeclaration, TableDeclaration,
+    CheckDeclaration, ParameterDeclaration, Severity, TableCheckDeclaration, TableDeclaration,
 };
 use serde::Serialize;
 
@@ -63,6 +64,10 @@ impl fmt::Display for Change {
 ///   type, and a reader with a schema of its own breaks.
 /// - A new check is minor although it can reject rows that were accepted: that is what releases of
 ///   a transform are for, and the limits of a run stop one that rejects too many.
+/// - What a file may look like is judged by the files that were accepted. If all of them still
+///   are, and are read as before, it is a patch; if they may say something else now (spellings of
+///   NULL, a time zone), or others are accepted too, it is minor; if some are not accepted any
+///   more, it is major.
 /// - A check that is gone, or is less severe, is minor: rows come that did not come before.
 /// - Which row of a key stays (`newest_by`; major where deletions are remembered in that order),
 ///   whether rows delete others (`delete_when`), and the
@@ -179,56 +184,6 @@ impl Changes {
                     self.add(Level::Major, format!("input {}", input.name), what);
                 }
                 Side::Both(old, new) => self.input(old, new),
-            }
-        }
-    }
-
-    fn input(&mut self, old: &InputDeclaration, new: &InputDeclaration) {
-        let thing = format!("input {}", old.name);
-        if old.format != new.format {
-            let what = "reads another format; files that were read are not any more";
-            self.add(Level::Major, &thing, what);
-        }
-        for side in pair(&old.columns, &new.columns, |column| &column.name) {
-            self.input_column(&thing, &side);
-        }
-        // Without a header, a column is where it is.
-        let by_place = matches!(new.format, InputFormat::Csv { header: false });
-        if is_reordered(&old.columns, &new.columns, |column| &column.name) {
-            let level = if by_place { Level::Major } else { Level::Patch };
-            self.add(level, &thing, "has its columns in another order");
-        }
-        self.checks(&thing, &old.checks, &new.checks);
-    }
-
-    fn input_column(&mut self, input: &str, side: &Side<'_, ColumnDeclaration>) {
-        let thing = |column: &ColumnDeclaration| format!("{input}.{}", column.name);
-        match side {
-            Side::Removed(column) => {
-                self.add(
-                    Level::Major,
-                    thing(column),
-                    "is removed; files still have it",
-                );
-            }
-            Side::Added(column) if column.required => {
-                let what = "is new and required; files without it are rejected";
-                self.add(Level::Major, thing(column), what);
-            }
-            Side::Added(column) => self.add(Level::Minor, thing(column), "is new and optional"),
-            Side::Both(old, new) => {
-                if old.column_type != new.column_type {
-                    let what = format!("was {} and is {}", old.column_type, new.column_type);
-                    self.add(Level::Major, thing(old), what);
-                }
-                match (old.required, new.required) {
-                    (false, true) => {
-                        let what = "is required now; rows without a value are rejected";
-                        self.add(Level::Major, thing(old), what);
-                    }
-                    (true, false) => self.add(Level::Minor, thing(old), "is optional now"),
-                    _ => {}
-                }
             }
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Reason {
 pub(crate) struct Checks {
     checks: Vec<Check>,
     columns: Vec<String>,
+    /// Which of them each column of a block is: all but those that come from the path.
+    in_file: Vec<usize>,
     /// What tables need of a row, known once their SQL is planned over the input.
     keys: OnceLock<Vec<KeyRule>>,
 }
@@ -105,9 +107,12 @@ impl Checks {
                 looks_at,
             })
         });
+        let in_file = input.columns.iter().enumerate();
+        let in_file = in_file.filter(|(_, column)| !column.from_path);
         Ok(Self {
             checks: checks.collect::<Result<_>>()?,
             columns,
+            in_file: in_file.map(|(place, _)| place).collect(),
             keys: OnceLock::new(),
         })
     }
@@ -127,7 +132,8 @@ impl Checks {
     pub(crate) fn split(&self, block: &Block, rows: RecordBatch, file: &str) -> Result<Checked> {
         let mut rejected: BTreeMap<usize, Vec<Reason>> = BTreeMap::new();
         for fault in &block.faults {
-            let column = fault.column.and_then(|index| self.columns.get(index));
+            let column = fault.column.and_then(|index| self.in_file.get(index));
+            let column = column.and_then(|place| self.columns.get(*place));
             rejected
                 .entry(fault.row as usize)
                 .or_default()
@@ -195,9 +201,8 @@ impl Checks {
         faults
             .take_while(|fault| fault.row as usize == row)
             .any(|fault| {
-                fault
-                    .column
-                    .is_none_or(|column| check.looks_at.contains(&column))
+                let column = fault.column.and_then(|index| self.in_file.get(index));
+                column.is_none_or(|column| check.looks_at.contains(column))
             })
     }
 

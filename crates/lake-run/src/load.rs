@@ -16,7 +16,7 @@ use crate::functions::{self, StopOnDrop};
 use crate::memory;
 use crate::partition;
 use crate::prepare::{Arriving, Change, Declared, Planned, Preparing};
-use crate::read::InputReader;
+use crate::read::{InputReader, InputTable, Reading, options};
 use crate::record::{
     FILES, FileRecord, InputRecord, Outcome, Report, RunRecord, TableRecord, files_spec,
     rejection_spec, to_batch,
@@ -106,6 +106,9 @@ impl<'a> Load<'a> {
             reader.reject_null_keys(keys.remove(reader.name()).unwrap_or_default());
         }
         stages.end("plan");
+        let pending = self.work.found.pending.values().flatten();
+        let bytes = pending.map(|file| file.size).sum();
+        self.settings.progress.expect_bytes(bytes);
 
         // Rejected rows are written while accepted ones are still being read.
         let mut writing = Vec::new();
@@ -221,18 +224,24 @@ impl<'a> Load<'a> {
             let parameters = &self.transform.parameters;
             let checks = Checks::new(&self.attempt.session, input, &schema, parameters)?;
             let files = found.pending.get(&input.name).cloned().unwrap_or_default();
-            let origin = (self.columns.run, self.transform.record.version.clone());
-            let sources = &self.settings.pipeline.inputs;
-            let on_empty = sources.get(&input.name).map(|source| source.on_empty);
-            let files = (files, on_empty.unwrap_or_default());
-            Ok(InputReader::new(input, checks, schema, files, origin))
+            let source = self.settings.pipeline.inputs.get(&input.name);
+            let limits = &self.settings.pipeline.limits;
+            let reading = Reading {
+                files,
+                on_empty: source.map(|source| source.on_empty).unwrap_or_default(),
+                options: options(limits, source),
+                run: self.columns.run,
+                transform_version: self.transform.record.version.clone(),
+                progress: Arc::clone(&self.settings.progress),
+            };
+            InputReader::new(input, checks, schema, reading)
         });
         readers.collect()
     }
 
     fn register(&self, readers: &[Arc<InputReader>]) -> Result<()> {
         for reader in readers {
-            let table = Arc::new(reader.table(self.settings.threads)?);
+            let table = Arc::new(InputTable::new(Arc::clone(reader), self.settings.threads));
             let registered = self.attempt.session.register_table(reader.name(), table);
             registered.map_err(|e| RunError::sql(reader.name(), &e))?;
         }

@@ -305,7 +305,7 @@ pub(crate) fn runs_spec() -> TableSpec {
 
 /// The rejection table of one input.
 pub(crate) fn rejection_spec(input: &str) -> TableSpec {
-    use DataType::{Int64, Utf8};
+    use DataType::{Boolean, Int64, Utf8};
     let fields = vec![
         field("row_id", Utf8),
         field("input", Utf8),
@@ -313,6 +313,7 @@ pub(crate) fn rejection_spec(input: &str) -> TableSpec {
         field("line", Int64),
         field("byte_offset", Int64),
         field("raw", Utf8),
+        field("raw_escaped", Boolean),
         field("reasons", list_of(reason_fields())),
         field("received_at", utc()),
         field("run", Int64),

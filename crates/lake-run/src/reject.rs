@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    ArrayRef, BooleanArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
     TimestampMicrosecondArray,
 };
 use arrow::buffer::OffsetBuffer;
@@ -38,6 +38,7 @@ pub(crate) fn rejection_batch(
     let lines = rejected.keys().map(|row| block.lines.value(*row));
     let offsets = rejected.keys().map(|row| block.byte_offset(*row) as i64);
     let raw = rejected.keys().map(|row| block.raw(*row));
+    let escaped = rejected.keys().map(|row| block.raw_is_escaped(*row));
     let received =
         TimestampMicrosecondArray::from(vec![origin.received_at; count]).with_timezone("UTC");
     let columns: Vec<ArrayRef> = vec![
@@ -47,6 +48,7 @@ pub(crate) fn rejection_batch(
         Arc::new(Int64Array::from_iter_values(lines)),
         Arc::new(Int64Array::from_iter_values(offsets)),
         Arc::new(raw.map(Some).collect::<StringArray>()),
+        Arc::new(escaped.map(Some).collect::<BooleanArray>()),
         Arc::new(reasons(rejected)),
         Arc::new(received),
         Arc::new(Int64Array::from(vec![origin.run; count])),
@@ -64,12 +66,15 @@ fn row_id(block: &Block, row: usize, origin: &Origin<'_>) -> String {
     for part in [
         origin.input.as_bytes(),
         origin.file.as_bytes(),
-        block.raw_bytes(row),
+        &block.raw_bytes(row),
     ] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
     hasher.update(&block.byte_offset(row).to_le_bytes());
+    if block.is_table() {
+        hasher.update(&block.lines.value(row).to_le_bytes());
+    }
     let hash = hasher.finalize();
     hex::encode(hash.as_bytes().get(..16).unwrap_or_default())
 }

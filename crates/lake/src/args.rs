@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use lake_pipeline::Overrides;
 
+use crate::inspect::Inspect;
 use crate::plugin::PluginCommand;
 
 /// Turns raw files into Delta tables, with transforms that are released like software.
@@ -105,6 +106,8 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         output: QueryFormat,
     },
+    /// Look into a raw file: what it is, its first rows and its bad ones, and what to declare for it
+    Inspect(Inspect),
     /// Write, test and release transforms
     Plugin {
         #[command(subcommand)]
@@ -246,6 +249,7 @@ impl Command {
             | Self::Diff { output, .. }
             | Self::Validate { output, .. } => *output == Format::Json,
             Self::Query { output, .. } => *output == QueryFormat::Json,
+            Self::Inspect(inspect) => inspect.output == Format::Json,
             Self::Plugin { command } => command.wants_json(),
             Self::Schema | Self::Completions { .. } => false,
         }

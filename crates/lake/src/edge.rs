@@ -60,6 +60,11 @@ pub(crate) fn settings(file: Option<&Path>, overrides: &Overrides) -> Result<Set
     })
 }
 
+/// A path of the command line, from wherever it is used.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))
+}
+
 /// What the author's kit needs to know of this machine.
 pub(crate) fn machine() -> Machine {
     Machine {

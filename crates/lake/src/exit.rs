@@ -35,6 +35,7 @@ impl Failure {
             Self::Kit(KitError::Usage { .. }) => 2,
             Self::Kit(
                 KitError::Crate { .. }
+                | KitError::Inspect { .. }
                 | KitError::Unfit { .. }
                 | KitError::NotAsExpected(_)
                 | KitError::WrongBump(_)

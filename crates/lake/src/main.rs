@@ -9,6 +9,7 @@ mod args;
 mod diff;
 mod edge;
 mod exit;
+mod inspect;
 mod plan;
 mod plugin;
 mod progress;
@@ -173,6 +174,7 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
             };
             text.map_err(|e| Failure::Failed(e.to_string()))
         }
+        Command::Inspect(inspect) => inspect::perform(inspect),
         Command::Plugin { command } => plugin::perform(command),
         Command::Schema => {
             let schema = lake_pipeline::json_schema();

@@ -24,7 +24,13 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ),
     (
         "lake-kit",
-        &["lake-run", "lake-pipeline", "lake-registry", "lake-plugin"],
+        &[
+            "lake-run",
+            "lake-pipeline",
+            "lake-reader",
+            "lake-registry",
+            "lake-plugin",
+        ],
     ),
     (
         "lake-run",

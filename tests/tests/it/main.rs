@@ -5,6 +5,8 @@ mod architecture;
 #[cfg(test)]
 mod diff;
 #[cfg(test)]
+mod formats;
+#[cfg(test)]
 mod inputs;
 #[cfg(test)]
 mod interop;
@@ -20,6 +22,8 @@ mod partition_functions;
 mod pipeline_file;
 #[cfg(test)]
 mod query;
+#[cfg(test)]
+mod reading;
 #[cfg(test)]
 mod releases;
 #[cfg(test)]

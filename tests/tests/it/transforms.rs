@@ -128,7 +128,6 @@ fn all_problems_of_a_declaration_are_listed_at_once() {
         1,
         &[
             "transform trial",
-            "input `readings`: its columns are matched by name, and it has no header; say .header()",
             "input `readings`, column `Meter Id`",
             "table `standard.readings`",
             "it has no SQL",

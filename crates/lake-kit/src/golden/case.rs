@@ -5,8 +5,11 @@
 //!   case.toml                      optional: received_at, [params]
 //!   <input>.csv                    raw files of the one run,
 //!   1/<input>.csv  2/<input>.csv   or of several runs
+//!   day=2025-06-01/<input>.csv     with values of columns that come from the path
 //!   standard.<table>.csv  consumption.<table>.csv  rejection.<input>.csv
 //! ```
+//!
+//! A raw file has the ending of its format ([`ENDINGS`]), and may be compressed ([`COMPRESSED`]).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use lake_plugin::Declaration;
+use lake_plugin::{Declaration, InputDeclaration, InputFormat};
 use serde::Deserialize;
 use toml::Value;
 
@@ -24,6 +27,12 @@ use crate::error::{KitError, Result};
 pub(crate) const DIRECTORY: &str = "tests/golden";
 
 const SETTINGS: &str = "case.toml";
+
+/// What the names of raw files end with. What is in a file, the transform says.
+const ENDINGS: [&str; 7] = ["csv", "tsv", "txt", "ndjson", "jsonl", "json", "parquet"];
+
+/// What follows where a raw file is compressed.
+const COMPRESSED: [&str; 2] = [".gz", ".zst"];
 
 /// When files are received where the case does not say, in microseconds: 2026-01-01, UTC.
 const RECEIVED_AT: i64 = 1_767_225_600_000_000;
@@ -133,8 +142,8 @@ pub(crate) struct Case {
 pub(crate) struct Run {
     /// When its files were received, and what the clock says during the run.
     pub(crate) received_at: DateTime<Utc>,
-    /// The raw file of each input that has one.
-    pub(crate) files: Vec<(String, PathBuf)>,
+    /// The raw files: where each is, and where it is below the directory of the run.
+    pub(crate) files: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Case {
@@ -148,13 +157,13 @@ impl Case {
         let mut single = Run::default();
         let mut several = BTreeMap::new();
         for Entry { name, path } in entries(directory)? {
-            if path.is_dir() {
+            if path.is_dir() && name.contains('=') {
+                case.directory(Path::new(&name), &path, declaration, &mut single)?;
+            } else if path.is_dir() {
                 match name.parse::<usize>() {
                     Ok(number) if number > 0 && number.to_string() == name => {
                         let run = several.entry(number).or_insert_with(Run::default);
-                        for file in entries(&path)? {
-                            case.input(&format!("{name}/{}", file.name), file, declaration, run);
-                        }
+                        case.directory(Path::new(""), &path, declaration, run)?;
                     }
                     _ => case.problems.push(format!(
                         "{name}/ is no run: the runs of a case are the directories 1/, 2/, …"
@@ -165,8 +174,7 @@ impl Case {
             } else if is_expectation(&name) {
                 case.stale.push(path);
             } else {
-                let entry = Entry { name, path };
-                case.input(&entry.name.clone(), entry, declaration, &mut single);
+                case.input(Path::new(&name), path.clone(), declaration, &mut single);
             }
         }
         case.take_runs(single, several, declaration);
@@ -179,31 +187,49 @@ impl Case {
         Ok(case)
     }
 
-    /// Takes a file as the raw file of an input, which is the rest of what may be in a case.
-    fn input(&mut self, shown: &str, file: Entry, declaration: &Declaration, run: &mut Run) {
-        let inputs = || declaration.inputs.iter().map(|input| input.name.as_str());
-        match file.name.strip_suffix(".csv") {
-            Some(input) if inputs().any(|known| known == input) => {
-                run.files.push((input.to_owned(), file.path));
+    /// Takes the raw files of a run, and those of its directories `name=value`.
+    fn directory(
+        &mut self,
+        below: &Path,
+        directory: &Path,
+        declaration: &Declaration,
+        run: &mut Run,
+    ) -> io::Result<()> {
+        for Entry { name, path } in entries(directory)? {
+            let below = below.join(&name);
+            if path.is_dir() && name.contains('=') {
+                self.directory(&below, &path, declaration, run)?;
+            } else {
+                self.input(&below, path, declaration, run);
             }
-            _ => self.problems.push(format!(
-                "{shown} is no part of a case: that is {SETTINGS}, the raw files {}, and the \
-                 expected tables <zone>.<table>.csv",
-                inputs()
-                    .map(|input| format!("{input}.csv"))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )),
         }
+        Ok(())
+    }
+
+    /// Takes a file as a raw file of an input, which is the rest of what may be in a case.
+    fn input(&mut self, below: &Path, path: PathBuf, declaration: &Declaration, run: &mut Run) {
+        let name = below.file_name().unwrap_or_default().to_string_lossy();
+        let input = raw_of(&name);
+        let mut inputs = declaration.inputs.iter().map(|input| input.name.as_str());
+        if input.is_some_and(|input| inputs.any(|known| known == input)) {
+            run.files.push((path, below.to_owned()));
+            return;
+        }
+        let raw: Vec<String> = declaration.inputs.iter().map(raw_name).collect();
+        self.problems.push(format!(
+            "{} is no part of a case: that is {SETTINGS}, the raw files {}, and the expected \
+             tables <zone>.<table>.csv",
+            below.display(),
+            raw.join(", ")
+        ));
     }
 
     fn take_runs(&mut self, single: Run, several: BTreeMap<usize, Run>, declaration: &Declaration) {
-        let input = declaration.inputs.first();
-        let input = input.map_or("<input>", |input| input.name.as_str());
+        let raw = declaration.inputs.first();
+        let raw = raw.map_or_else(|| "<input>.csv".to_owned(), raw_name);
         if !single.files.is_empty() && !several.is_empty() {
             self.problems.push(format!(
-                "raw files are in the case and in the directories of its runs: move {input}.csv \
-                 to 1/{input}.csv"
+                "raw files are in the case and in the directories of its runs: move {raw} to 1/{raw}"
             ));
         }
         for (place, (number, run)) in several.iter().enumerate() {
@@ -216,13 +242,13 @@ impl Case {
             }
             if run.files.is_empty() {
                 self.problems.push(format!(
-                    "run {number} has no raw file: put {input}.csv into {number}/"
+                    "run {number} has no raw file: put {raw} into {number}/"
                 ));
             }
         }
         if single.files.is_empty() && several.is_empty() && self.problems.is_empty() {
             self.problems
-                .push(format!("the case has no raw file: put {input}.csv into it"));
+                .push(format!("the case has no raw file: put {raw} into it"));
         }
         self.runs = if several.is_empty() {
             vec![single]
@@ -306,6 +332,25 @@ fn instant(value: &Value) -> std::result::Result<DateTime<Utc>, String> {
             "{SETTINGS}: received_at: {text:?} is no instant ({e}): write \"2026-01-01T00:00:00Z\""
         )),
     }
+}
+
+/// The input whose raw file has this name, if it can be one.
+fn raw_of(name: &str) -> Option<&str> {
+    let plain = COMPRESSED.iter().find_map(|end| name.strip_suffix(end));
+    let (input, ending) = plain.unwrap_or(name).split_once('.')?;
+    ENDINGS.contains(&ending).then_some(input)
+}
+
+/// What a raw file of an input is usually called.
+fn raw_name(input: &InputDeclaration) -> String {
+    let ending = match input.format {
+        InputFormat::Csv(_) => "csv",
+        InputFormat::Tsv(_) => "tsv",
+        InputFormat::Ndjson(_) => "ndjson",
+        InputFormat::Json(_) => "json",
+        InputFormat::Parquet(_) => "parquet",
+    };
+    format!("{}.{ending}", input.name)
 }
 
 /// Whether a file's name is one that an expected table has.
@@ -396,8 +441,30 @@ mod tests {
             (".hidden", ""),
         ]);
         assert_eq!(case.problems, Vec::<String>::new());
-        assert_eq!(case.runs[0].files[0].0, "orders");
+        assert_eq!(case.runs[0].files[0].1, Path::new("orders.csv"));
         assert_eq!(received(&case), ["2026-01-01T00:00:00+00:00"]);
+    }
+
+    #[test]
+    fn raw_files_may_have_any_format_be_compressed_and_be_in_directories_that_say_something() {
+        for name in [
+            "orders.tsv",
+            "orders.ndjson",
+            "orders.jsonl",
+            "orders.json",
+            "orders.parquet",
+            "orders.csv.gz",
+            "orders.json.zst",
+            "day=2025-06-01/shop=7/orders.csv",
+            "1/day=2025-06-01/orders.txt",
+        ] {
+            let case = case(&[(name, "")]);
+            assert_eq!(case.problems, Vec::<String>::new(), "{name}");
+            let below = name.strip_prefix("1/").unwrap_or(name);
+            assert_eq!(case.runs[0].files[0].1, Path::new(below));
+        }
+        assert_problem(&[("orders.gz", "")], "orders.gz is no part of a case");
+        assert_problem(&[("day=1/order.csv", "")], "day=1/order.csv is no part");
     }
 
     #[test]
@@ -407,7 +474,7 @@ mod tests {
         let case = case(&files);
         assert_eq!(case.problems, Vec::<String>::new());
         assert_eq!(received(&case)[9], "2026-01-01T09:00:00+00:00");
-        let tenth = &case.runs[9].files[0].1;
+        let tenth = &case.runs[9].files[0].0;
         assert!(tenth.ends_with("10/orders.csv"), "{}", tenth.display());
     }
 
@@ -454,7 +521,7 @@ mod tests {
             "the case has no raw file: put orders.csv",
         );
         assert_problem(&[("order.csv", "")], "order.csv is no part of a case");
-        assert_problem(&[("1/notes.txt", "")], "1/notes.txt is no part of a case");
+        assert_problem(&[("1/notes.md", "")], "notes.md is no part of a case");
         assert_problem(&[("01/orders.csv", "")], "01/ is no run");
         assert_problem(&[("2/orders.csv", "")], "run 2 has no run 1 before it");
         assert_problem(

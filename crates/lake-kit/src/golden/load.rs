@@ -56,10 +56,12 @@ pub(crate) async fn load(
 /// Puts the files of a run where the pipeline looks for them, as if they had just been received.
 fn receive(run: &Run, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).map_err(KitError::io(directory))?;
-    for (input, source) in &run.files {
+    for (source, below) in &run.files {
         let bytes = fs::read(source).map_err(KitError::io(source))?;
-        let path = directory.join(format!("{input}.csv"));
-        let written = fs::write(&path, bytes)
+        let path = directory.join(below);
+        let parent = path.parent().unwrap_or(directory);
+        let written = fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, bytes))
             .and_then(|()| fs::File::options().append(true).open(&path))
             .and_then(|file| file.set_modified(SystemTime::from(run.received_at)));
         written.map_err(KitError::io(&path))?;

@@ -153,7 +153,6 @@ fn all_nonsense_is_found_at_once_with_the_fix() {
         .collect();
     let expected = "\
 input `Readings`: it needs quotes in SQL, or means something else without them; use a lower-case letter, then lower-case letters, digits and _
-input `Readings`: its columns are matched by name, and it has no header; say .header(), and have the files start with the names of the columns
 input `Readings`, column `_file`: that name belongs to a column that the host adds; choose another name
 input `Readings`, column `received_at`: that name belongs to a column that the host adds; choose another name
 input `Readings`, column `_mine`: names that begin with _ belong to the host; choose another name

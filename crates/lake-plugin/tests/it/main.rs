@@ -16,6 +16,7 @@ mod emit;
 mod export;
 #[cfg(test)]
 mod header;
+mod inputs;
 #[cfg(test)]
 mod liar;
 #[cfg(test)]

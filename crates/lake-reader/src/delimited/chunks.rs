@@ -11,8 +11,9 @@ use std::fmt;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-use super::record::{LINE_FEED, Place, QUOTE, Scan, scan, trim_line_end};
+use super::record::{LINE_FEED, Place, Scan};
 use crate::chunk::{Broken, Chunk, Damage, OnTruncated, Options};
+use crate::layout::Dialect;
 use crate::mismatch::Warning;
 use crate::reader::{Cut, ReadError};
 use crate::text::Text;
@@ -23,6 +24,7 @@ use crate::text::Text;
 /// error there are no more chunks.
 pub(crate) struct Chunks {
     text: Text,
+    dialect: Dialect,
     options: Options,
     /// Bytes that were read and are not part of a chunk yet.
     buffer: Vec<u8>,
@@ -31,9 +33,11 @@ pub(crate) struct Chunks {
     /// The physical line on which the buffer starts.
     line: u64,
     failed: bool,
-    /// Up to here a scan of the current or an earlier record has been inside
-    /// quotes at every line feed. See [`Chunks::record_end`].
+    /// Up to here a scan of the current or an earlier record has been, and was inside quotes at
+    /// every line feed but the [`bare`](Self::bare) ones. See [`Chunks::record_end`].
     quoted_until: u64,
+    /// The line feeds that were escaped outside quotes when `quoted_until` was reached, in order.
+    bare: Vec<u64>,
 }
 
 /// What is known about the record at some position of the buffer.
@@ -46,6 +50,8 @@ enum Found {
     Cut(usize),
     /// One record that is too long; its end may not have been read yet.
     TooLong,
+    /// The same for a comment.
+    LongComment,
     /// More bytes are needed to tell.
     Unknown,
 }
@@ -78,8 +84,9 @@ enum Amount {
 
 impl Chunks {
     /// Starts at the beginning of a file.
-    pub(crate) fn new(text: Text, options: Options) -> Self {
+    pub(crate) fn new(text: Text, dialect: Dialect, options: Options) -> Self {
         Self {
+            dialect,
             options: options.within_bounds(),
             buffer: Vec::new(),
             offset: text.offset(),
@@ -87,10 +94,11 @@ impl Chunks {
             line: 1,
             failed: false,
             quoted_until: 0,
+            bare: Vec::new(),
         }
     }
 
-    /// A chunk that has only the next record, or only the next blank line.
+    /// A chunk that has only the next record, or only the next blank line or comment.
     pub(crate) fn next_record(&mut self) -> Result<Option<Chunk>, ReadError> {
         self.cut(Amount::One)
     }
@@ -129,6 +137,7 @@ impl Chunks {
                 }
                 Found::Cut(_) => break,
                 Found::TooLong => return self.cut_too_long(end, broken).map(Some),
+                Found::LongComment => return self.cut_long_comment(end, broken).map(Some),
                 Found::Unknown if end > 0 => break,
                 Found::Unknown => self.fill(target.max(2 * self.buffer.len()))?,
             }
@@ -159,6 +168,7 @@ impl Chunks {
 
     /// What starts at `start`, which is the start of a record.
     fn find(&mut self, start: usize, amount: Amount) -> Found {
+        let dialect = self.dialect;
         let limit = self.options.max_record_bytes;
         // One byte more than a record may have, so that its line feed is seen.
         let stop = self.buffer.len().min(start + limit + 1);
@@ -169,18 +179,28 @@ impl Chunks {
         let end_is_known = self.text.at_end() || stop < self.buffer.len();
         let complete = end_is_known && (last || window.len() > limit);
 
+        if dialect.is_comment(window) {
+            return match memchr(LINE_FEED, window) {
+                Some(line_feed) => Found::Whole(start + line_feed + 1),
+                None if window.len() > limit => Found::LongComment,
+                None if last => Found::Whole(stop),
+                None => Found::Unknown,
+            };
+        }
         if amount == Amount::Many {
-            // Without a quote, every line is a record.
-            let plain = memchr(QUOTE, window).map_or(window, |quote| &window[..quote]);
+            // Without a quote or an escape, every line is a record, or a comment.
+            let special = dialect.find_special(window);
+            let plain = special.map_or(window, |special| &window[..special]);
             if let Some(line_feed) = memrchr(LINE_FEED, plain) {
                 return Found::Whole(start + line_feed + 1);
             }
         }
-        match self.record_end(start, window, last) {
+        let mut bare = Vec::new();
+        match self.record_end(start, window, last, &mut bare) {
             Scan::Line(line_feed) => Found::Whole(start + line_feed + 1),
             _ if !complete => Found::Unknown,
             _ if self.text.is_cut() && window.len() <= limit => {
-                if trim_line_end(window).is_empty() {
+                if dialect.trim_line_end(window).is_empty() {
                     Found::Whole(stop)
                 } else {
                     Found::Cut(stop)
@@ -201,41 +221,98 @@ impl Chunks {
                     None => return Found::TooLong,
                 };
                 self.quoted_until = self.offset + (start + resume) as u64;
+                self.bare = bare;
                 Found::Broken(Broken { start, end, damage })
             }
         }
     }
 
-    /// Where the record at `start` ends within its window.
+    /// Where the record at `start` ends within its window. The line feeds in it that are escaped
+    /// outside quotes are added to `bare`.
     ///
     /// After an open quote, the scan starts again on the next line, and may run
     /// into the limit from there as well: a file of such lines would be scanned
-    /// to the limit once per line. But two scans that are inside quotes at the
-    /// same line feed are in the same state from there on, and the earlier one
-    /// is known to have been inside quotes at every line feed up to
-    /// `quoted_until`. So the later one can jump there, and the whole file is
-    /// scanned about twice at worst.
-    fn record_end(&self, start: usize, window: &[u8], last: bool) -> Scan {
-        let known = self.quoted_until.saturating_sub(self.offset + start as u64) as usize;
-        let line_feed = memchr(LINE_FEED, &window[..known.min(window.len())]);
-        if let Some(line_feed) = line_feed {
-            let line = &window[..=line_feed];
-            match scan(line, 0, Place::FieldStart, false, |_| {}) {
-                Scan::Quoted(_) => return scan(window, known, Place::Quoted, last, |_| {}),
-                ended => return ended,
+    /// to the limit once per line. But two scans that are both inside quotes at a line feed, or
+    /// both outside, are in the same state from there on, and it is known where the earlier one
+    /// was. So the later one can jump to where the earlier one ended, inside quotes, and the whole
+    /// file is scanned about twice at worst.
+    fn record_end(&self, start: usize, window: &[u8], last: bool, bare: &mut Vec<u64>) -> Scan {
+        let dialect = self.dialect;
+        let offset = self.offset + start as u64;
+        let known = self.quoted_until.saturating_sub(offset) as usize;
+        let known = known.min(window.len());
+        let (mut at, mut place) = (0, Place::FieldStart);
+        while let Some(found) = memchr(LINE_FEED, &window[at..known]) {
+            let line_feed = at + found;
+            let is_bare = match dialect.scan(&window[..=line_feed], at, place, false, |_| {}) {
+                Scan::Line(end) => return Scan::Line(end),
+                Scan::Bare => true,
+                Scan::Quoted(_) => false,
+            };
+            let earlier = self.bare.binary_search(&(offset + line_feed as u64));
+            if is_bare {
+                bare.push(offset + line_feed as u64);
             }
+            if is_bare == earlier.is_ok() {
+                let (Ok(next) | Err(next)) = earlier.map(|same| same + 1);
+                bare.extend_from_slice(&self.bare[next..]);
+                (at, place) = (known, Place::Quoted);
+                break;
+            }
+            at = line_feed + 1;
+            place = if is_bare {
+                Place::Unquoted
+            } else {
+                Place::Quoted
+            };
         }
-        scan(window, 0, Place::FieldStart, last, |_| {})
+        let is_bare = |at: &usize| window[*at] == LINE_FEED;
+        dialect.scan(window, at, place, last, |mark| {
+            bare.extend(Some(mark).filter(is_bare).map(|at| offset + at as u64));
+        })
     }
 
     /// Ends a chunk with the first bytes of a record that is too long, and
     /// drops the rest of that record.
     fn cut_too_long(&mut self, start: usize, mut broken: Vec<Broken>) -> Result<Chunk, ReadError> {
         let limit = self.options.max_record_bytes;
-        let seen = limit + 1;
+        let (mut chunk, length) = self.cut_long(start)?;
+        let mut end = start + limit.min(Options::KEPT_BYTES);
+        // Not in the middle of a character: at most three bytes continue one.
+        for _ in 0..3 {
+            if end > start && chunk.bytes[end] & 0xC0 == 0x80 {
+                end -= 1;
+            }
+        }
+        chunk.bytes.truncate(end);
+        broken.push(Broken {
+            start,
+            end,
+            damage: Damage::TooLong {
+                bytes: length,
+                limit,
+            },
+        });
+        chunk.broken = broken;
+        Ok(chunk)
+    }
+
+    /// Ends a chunk with the first byte of a comment that is too long for a record, which nobody
+    /// minds, and drops the rest of it.
+    fn cut_long_comment(&mut self, start: usize, broken: Vec<Broken>) -> Result<Chunk, ReadError> {
+        let (mut chunk, _) = self.cut_long(start)?;
+        chunk.bytes.truncate(start + 1);
+        chunk.broken = broken;
+        Ok(chunk)
+    }
+
+    /// A chunk of all that was seen of what starts at `start` and is longer than a record may be,
+    /// and the bytes that it has up to its line end.
+    fn cut_long(&mut self, start: usize) -> Result<(Chunk, u64), ReadError> {
+        let seen = self.options.max_record_bytes + 1;
         let rest = self.buffer.split_off(start + seen);
         let mut lines = line_feeds(&self.buffer);
-        let mut bytes = std::mem::replace(&mut self.buffer, rest);
+        let bytes = std::mem::replace(&mut self.buffer, rest);
         let offset = self.offset;
         self.offset += bytes.len() as u64;
 
@@ -256,31 +333,15 @@ impl Chunks {
             }
             self.fill(self.options.chunk_bytes)?;
         }
-
-        let mut end = start + limit.min(Options::KEPT_BYTES);
-        // Not in the middle of a character: at most three bytes continue one.
-        for _ in 0..3 {
-            if end > start && bytes[end] & 0xC0 == 0x80 {
-                end -= 1;
-            }
-        }
-        bytes.truncate(end);
-        broken.push(Broken {
-            start,
-            end,
-            damage: Damage::TooLong {
-                bytes: length,
-                limit,
-            },
-        });
         let first_line = self.line;
         self.line += lines;
-        Ok(Chunk {
+        let chunk = Chunk {
             bytes,
             offset,
             first_line,
-            broken,
-        })
+            broken: Vec::new(),
+        };
+        Ok((chunk, length))
     }
 
     /// Reads until the buffer has so many bytes, or the source has no more.

@@ -1,40 +1,42 @@
 //! The first record of a file: the names of its columns.
 
 use super::chunks::Chunks;
-use super::record::{LINE_FEED, Place, content, scan, trim_line_end};
+use super::record::{LINE_FEED, Place};
 use crate::chunk::{Chunk, Damage};
 use crate::column::Column;
 use crate::fault::{escape_invalid, shown};
-use crate::mismatch::{HeaderError, MissingColumn};
+use crate::layout::{Dialect, ExtraColumns, Layout, MissingColumns};
+use crate::mismatch::{self, HeaderError, MissingColumn};
 use crate::reader::ReadError;
 
 /// The header of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
+    dialect: Dialect,
     names: Vec<String>,
     raw: String,
 }
 
 impl Header {
-    /// Takes the first record of a file for its header. Blank lines before it
+    /// Takes the first record of a file for its header. Blank lines and comments before it
     /// are skipped.
     ///
     /// # Errors
     ///
     /// Fails if the source does, if there is no record at all, or if the first
     /// one is broken.
-    pub(crate) fn read(chunks: &mut Chunks) -> Result<Self, ReadError> {
+    pub(crate) fn read(chunks: &mut Chunks, dialect: Dialect) -> Result<Self, ReadError> {
         while let Some(chunk) = chunks.next_record()? {
-            if let Some(header) = Self::of(&chunk)? {
+            if let Some(header) = Self::of(&chunk, dialect)? {
                 return Ok(header);
             }
         }
         Err(HeaderError::Empty.into())
     }
 
-    /// The header that a chunk of one record is; `None` if it is a blank line.
-    fn of(chunk: &Chunk) -> Result<Option<Self>, HeaderError> {
-        let record = trim_line_end(&chunk.bytes);
+    /// The header that a chunk of one record is; `None` if it is a blank line or a comment.
+    fn of(chunk: &Chunk, dialect: Dialect) -> Result<Option<Self>, HeaderError> {
+        let record = dialect.trim_line_end(&chunk.bytes);
         if let Some(broken) = chunk.broken.first() {
             let line = record.split(|&byte| byte == LINE_FEED).next();
             return Err(HeaderError::Broken {
@@ -49,7 +51,7 @@ impl Header {
                 },
             });
         }
-        if record.is_empty() {
+        if record.is_empty() || dialect.is_comment(record) {
             return Ok(None);
         }
         let mut names = Vec::new();
@@ -57,13 +59,18 @@ impl Header {
         let mut push = |end: usize| {
             let field = &record[start..end];
             // A name with misplaced quotes is kept with them, and matches nothing.
-            let name = content(field).unwrap_or(field.into());
+            let name = dialect.content(field).unwrap_or(field.into());
             names.push(escape_invalid(&name).into_owned());
             start = end + 1;
         };
-        scan(record, 0, Place::FieldStart, true, &mut push);
+        dialect.scan(record, 0, Place::FieldStart, true, |mark| {
+            if record[mark] == dialect.delimiter {
+                push(mark);
+            }
+        });
         push(record.len());
         Ok(Some(Self {
+            dialect,
             names,
             raw: escape_invalid(record).into_owned(),
         }))
@@ -80,8 +87,9 @@ impl Header {
         &self.raw
     }
 
-    /// Where every declared column is.
-    pub(crate) fn positions_of(&self, columns: &[Column]) -> Result<Vec<usize>, HeaderError> {
+    /// Where every declared column is; none where the file does not have it.
+    pub(crate) fn positions_of(&self, layout: &Layout) -> Result<Vec<Option<usize>>, HeaderError> {
+        let columns = &*layout.columns;
         let duplicated = self.duplicated();
         let found: Vec<Option<usize>> = columns.iter().map(|c| self.find(&c.name)).collect();
         if !columns.is_empty() && found.iter().all(Option::is_none) && duplicated.is_empty() {
@@ -103,14 +111,23 @@ impl Header {
                 nearest: self.nearest(&column.name, columns),
             })
             .collect();
-        if missing.is_empty() {
-            Ok(found.into_iter().flatten().collect())
-        } else {
-            Err(HeaderError::Missing {
+        if layout.missing_columns == MissingColumns::Fail && !missing.is_empty() {
+            return Err(HeaderError::Missing {
                 missing,
                 names: self.names.clone(),
-            })
+            });
         }
+        if layout.extra_columns == ExtraColumns::Fail
+            && self.names.len() > found.iter().flatten().count()
+        {
+            let extra = self.names.iter().enumerate();
+            let extra = extra.filter(|(position, _)| !found.contains(&Some(*position)));
+            return Err(HeaderError::Undeclared {
+                names: extra.map(|(_, name)| name.trim().to_owned()).collect(),
+                missing,
+            });
+        }
+        Ok(found)
     }
 
     /// The column with exactly this name, or with it and spaces around it.
@@ -133,19 +150,8 @@ impl Header {
 
     /// The name in the file that was perhaps meant, if it is not declared itself.
     fn nearest(&self, wanted: &str, columns: &[Column]) -> Option<String> {
-        let plain = |name: &str| {
-            let letters = name.chars().filter(|c| c.is_alphanumeric());
-            letters.flat_map(char::to_lowercase).collect::<String>()
-        };
-        let wanted = plain(wanted);
-        self.names
-            .iter()
-            .map(|name| name.trim())
-            .filter(|name| columns.iter().all(|column| column.name != *name))
-            .map(|name| (strsim::damerau_levenshtein(&wanted, &plain(name)), name))
-            .min()
-            .filter(|&(edits, _)| edits <= wanted.chars().count() / 3)
-            .map(|(_, name)| name.to_owned())
+        let names = self.names.iter().map(|name| name.trim());
+        mismatch::nearest(wanted, names, columns)
     }
 
     /// What the file may be instead of what it was taken for.
@@ -155,8 +161,12 @@ impl Header {
             Some("it contains zero bytes, as UTF-16 does; convert it to UTF-8")
         } else if self.raw.contains('\r') {
             Some("its lines seem to end with a bare CR; convert them to LF")
-        } else if one_field && self.raw.contains([';', '\t', '|']) {
-            Some("its fields do not seem to be separated by commas")
+        } else if one_field && self.raw.contains([',', ';', '\t', '|']) {
+            Some(match self.dialect.delimiter {
+                b',' => "its fields do not seem to be separated by commas",
+                b'\t' => "its fields do not seem to be separated by tabs",
+                _ => "its fields do not seem to be separated by the declared delimiter",
+            })
         } else {
             None
         }

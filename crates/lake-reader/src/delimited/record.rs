@@ -6,10 +6,10 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memchr3};
 
-pub(crate) const DELIMITER: u8 = b',';
-pub(crate) const QUOTE: u8 = b'"';
+use crate::layout::Dialect;
+
 pub(crate) const LINE_FEED: u8 = b'\n';
 
 /// Where a scan begins.
@@ -17,6 +17,8 @@ pub(crate) const LINE_FEED: u8 = b'\n';
 pub(crate) enum Place {
     /// At the start of a field, where a quote opens.
     FieldStart,
+    /// Within a field, where a quote is text.
+    Unquoted,
     /// Inside quotes.
     Quoted,
 }
@@ -33,60 +35,163 @@ pub(crate) enum Scan {
     Quoted(usize),
 }
 
-/// Looks from `start` for the end of the record, and tells `delimiter` the
-/// position of every delimiter on the way.
-///
-/// `last` says that nothing follows `bytes`: a quote that is their very last
-/// byte then closes, where it otherwise might be the first of a pair.
-#[inline]
-pub(crate) fn scan(
-    bytes: &[u8],
-    start: usize,
-    place: Place,
-    last: bool,
-    mut delimiter: impl FnMut(usize),
-) -> Scan {
-    let mut at = start;
-    let mut quoted = place == Place::Quoted;
-    loop {
-        if !quoted && bytes.get(at) == Some(&QUOTE) {
-            quoted = true;
-            at += 1;
+impl Dialect {
+    /// The first byte that makes a line more than delimiters and text: a quote or an escape.
+    #[inline]
+    pub(crate) fn find_special(&self, bytes: &[u8]) -> Option<usize> {
+        match (self.quote, self.escape) {
+            (Some(quote), Some(escape)) => memchr2(quote, escape, bytes),
+            (Some(one), None) | (None, Some(one)) => memchr(one, bytes),
+            (None, None) => None,
         }
-        if quoted {
-            match close(bytes, at, last) {
-                Ok(after) => at = after,
-                Err(resume) => return Scan::Quoted(resume),
-            }
-            quoted = false;
-        }
-        match memchr2(DELIMITER, LINE_FEED, &bytes[at..]) {
-            None => return Scan::Bare,
-            Some(found) => {
-                at += found;
-                if bytes[at] == LINE_FEED {
-                    return Scan::Line(at);
-                }
-                delimiter(at);
+    }
+
+    /// Whether the line that starts with these bytes is a comment.
+    #[inline]
+    pub(crate) fn is_comment(&self, line: &[u8]) -> bool {
+        self.comment.is_some() && line.first().copied() == self.comment
+    }
+
+    #[inline]
+    fn is_quote(&self, byte: Option<&u8>) -> bool {
+        self.quote.is_some() && byte.copied() == self.quote
+    }
+
+    #[inline]
+    fn is_escape(&self, byte: u8) -> bool {
+        self.escape == Some(byte)
+    }
+
+    /// Looks from `start` for the end of the record, and tells `mark` on the way the positions of
+    /// all delimiters, and of all line feeds outside quotes that do not end the record, because
+    /// they are escaped.
+    ///
+    /// `last` says that nothing follows `bytes`: a quote that is their very last
+    /// byte then closes, where it otherwise might be the first of a pair.
+    #[inline]
+    pub(crate) fn scan(
+        &self,
+        bytes: &[u8],
+        start: usize,
+        mut place: Place,
+        last: bool,
+        mut mark: impl FnMut(usize),
+    ) -> Scan {
+        let mut at = start;
+        loop {
+            if place == Place::FieldStart && self.is_quote(bytes.get(at)) {
+                place = Place::Quoted;
                 at += 1;
+            }
+            if place == Place::Quoted {
+                match self.close(bytes, at, last) {
+                    Ok(after) => at = after,
+                    Err(resume) => return Scan::Quoted(resume),
+                }
+            }
+            let rest = bytes.get(at..).unwrap_or_default();
+            let found = match self.escape {
+                None => memchr2(self.delimiter, LINE_FEED, rest),
+                Some(escape) => memchr3(self.delimiter, LINE_FEED, escape, rest),
+            };
+            let Some(found) = found else {
+                return Scan::Bare;
+            };
+            at += found;
+            if bytes[at] == LINE_FEED {
+                return Scan::Line(at);
+            }
+            if bytes[at] == self.delimiter {
+                mark(at);
+                at += 1;
+                place = Place::FieldStart;
+            } else {
+                if bytes.get(at + 1) == Some(&LINE_FEED) {
+                    mark(at + 1);
+                }
+                at += 2;
+                place = Place::Unquoted;
             }
         }
     }
-}
 
-/// From a position inside quotes to the one after the quote that closes them,
-/// or `Err` with the position from which the search can be resumed.
-fn close(bytes: &[u8], mut at: usize, last: bool) -> Result<usize, usize> {
-    loop {
-        let Some(found) = memchr(QUOTE, &bytes[at..]) else {
-            return Err(bytes.len());
+    /// From a position inside quotes to the one after the quote that closes them,
+    /// or `Err` with the position from which the search can be resumed.
+    fn close(&self, bytes: &[u8], mut at: usize, last: bool) -> Result<usize, usize> {
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let Some(found) = self.find_special(rest) else {
+                return Err(bytes.len());
+            };
+            let special = at + found;
+            match bytes.get(special + 1) {
+                None if self.is_escape(bytes[special]) => return Err(special),
+                Some(_) if self.is_escape(bytes[special]) => at = special + 2,
+                next if next.is_some() && self.is_quote(next) => at = special + 2,
+                None if !last => return Err(special),
+                _ => return Ok(special + 1),
+            }
+        }
+    }
+
+    /// What a field says, without its quotes and escapes.
+    pub(crate) fn content<'a>(&self, field: &'a [u8]) -> Result<Cow<'a, [u8]>, TextAfterQuote> {
+        let is_quoted = self.is_quote(field.first());
+        let inner = if is_quoted {
+            if self.close(field, 1, true) != Ok(field.len()) {
+                return Err(TextAfterQuote);
+            }
+            &field[1..field.len() - 1]
+        } else {
+            field
         };
-        let quote = at + found;
-        match bytes.get(quote + 1) {
-            Some(&QUOTE) => at = quote + 2,
-            Some(_) => return Ok(quote + 1),
-            None if last => return Ok(quote + 1),
-            None => return Err(quote),
+        let find = |bytes: &[u8]| match (is_quoted, self.escape) {
+            (true, _) => self.find_special(bytes),
+            (false, Some(escape)) => memchr(escape, bytes),
+            (false, None) => None,
+        };
+        let Some(mut special) = find(inner) else {
+            return Ok(Cow::Borrowed(inner));
+        };
+        // Quotes come in pairs here, and an escape before something; each pair leaves its second
+        // byte. An escape that ends the file has nothing to escape, and stays.
+        let mut text = Vec::with_capacity(inner.len());
+        let mut rest = inner;
+        loop {
+            text.extend_from_slice(&rest[..special]);
+            let kept = rest.get(special + 1).unwrap_or(&rest[special]);
+            text.push(*kept);
+            rest = rest.get(special + 2..).unwrap_or_default();
+            match find(rest) {
+                Some(next) => special = next,
+                None => break,
+            }
+        }
+        text.extend_from_slice(rest);
+        Ok(Cow::Owned(text))
+    }
+
+    /// A record's text without the line end that closes it.
+    ///
+    /// A CR that ends the whole input counts as a line end that was cut. What is escaped is text.
+    #[inline]
+    pub(crate) fn trim_line_end<'a>(&self, record: &'a [u8]) -> &'a [u8] {
+        self.trim_one(self.trim_one(record, LINE_FEED), b'\r')
+    }
+
+    #[inline]
+    fn trim_one<'a>(&self, record: &'a [u8], end: u8) -> &'a [u8] {
+        match (record.split_last(), self.escape) {
+            (Some((last, text)), None) if *last == end => text,
+            (Some((last, text)), Some(escape)) if *last == end => {
+                let escapes = text.iter().rev().take_while(|&&byte| byte == escape);
+                if escapes.count() % 2 == 0 {
+                    text
+                } else {
+                    record
+                }
+            }
+            _ => record,
         }
     }
 }
@@ -95,51 +200,30 @@ fn close(bytes: &[u8], mut at: usize, last: bool) -> Result<usize, usize> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TextAfterQuote;
 
-/// What a field says, without its quotes.
-pub(crate) fn content(field: &[u8]) -> Result<Cow<'_, [u8]>, TextAfterQuote> {
-    if field.first() != Some(&QUOTE) {
-        return Ok(Cow::Borrowed(field));
-    }
-    if close(field, 1, true) != Ok(field.len()) {
-        return Err(TextAfterQuote);
-    }
-    let inner = &field[1..field.len() - 1];
-    let Some(mut quote) = memchr(QUOTE, inner) else {
-        return Ok(Cow::Borrowed(inner));
-    };
-    // Quotes come in pairs here; each pair leaves its first one.
-    let mut text = Vec::with_capacity(inner.len());
-    let mut rest = inner;
-    loop {
-        text.extend_from_slice(&rest[..=quote]);
-        rest = &rest[quote + 2..];
-        match memchr(QUOTE, rest) {
-            Some(next) => quote = next,
-            None => break,
-        }
-    }
-    text.extend_from_slice(rest);
-    Ok(Cow::Owned(text))
-}
-
-/// A record's text without the line end that closes it.
-///
-/// A CR that ends the whole input counts as a line end that was cut.
-pub(crate) fn trim_line_end(record: &[u8]) -> &[u8] {
-    let record = record.strip_suffix(b"\n").unwrap_or(record);
-    record.strip_suffix(b"\r").unwrap_or(record)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fields(record: &str) -> (Vec<usize>, Scan) {
-        let mut delimiters = Vec::new();
-        let scan = scan(record.as_bytes(), 0, Place::FieldStart, true, |at| {
-            delimiters.push(at);
+    const ESCAPING: Dialect = Dialect {
+        escape: Some(b'\\'),
+        ..Dialect::CSV
+    };
+
+    fn fields_of(dialect: Dialect, record: &str) -> (Vec<usize>, Scan) {
+        let mut marks = Vec::new();
+        let scan = dialect.scan(record.as_bytes(), 0, Place::FieldStart, true, |at| {
+            marks.push(at);
         });
-        (delimiters, scan)
+        (marks, scan)
+    }
+
+    fn fields(record: &str) -> (Vec<usize>, Scan) {
+        fields_of(Dialect::CSV, record)
+    }
+
+    fn content(dialect: Dialect, field: &str) -> Result<String, TextAfterQuote> {
+        let content = dialect.content(field.as_bytes())?;
+        Ok(String::from_utf8(content.into_owned()).unwrap())
     }
 
     #[test]
@@ -160,21 +244,63 @@ mod tests {
         assert_eq!(fields("a,b").1, Scan::Bare);
         assert_eq!(fields("a,\"b").1, Scan::Quoted(4));
         assert_eq!(fields("a,\"b\"").1, Scan::Bare);
-        let cut = scan(b"a,\"b\"", 0, Place::FieldStart, false, |_| {});
+        let cut = Dialect::CSV.scan(b"a,\"b\"", 0, Place::FieldStart, false, |_| {});
         assert_eq!(cut, Scan::Quoted(4), "the next byte may be a quote as well");
     }
 
     #[test]
+    fn an_escape_takes_the_meaning_from_the_next_byte_inside_quotes_and_outside() {
+        let escaped = |record| fields_of(ESCAPING, record);
+        assert_eq!(escaped("a\\,b,c\n"), (vec![4], Scan::Line(6)));
+        assert_eq!(escaped("\\\"a,b\"\n"), (vec![3], Scan::Line(6)));
+        assert_eq!(escaped("\"a\\\",b\",c\n"), (vec![7], Scan::Line(9)));
+        assert_eq!(escaped("a\\\nb\n"), (vec![2], Scan::Line(4)));
+        assert_eq!(escaped("a\\\\\nb\n"), (vec![], Scan::Line(3)));
+        assert_eq!(escaped("\"a\\"), (vec![], Scan::Quoted(2)));
+        assert_eq!(escaped("a\\"), (vec![], Scan::Bare));
+    }
+
+    #[test]
+    fn without_a_quote_character_quotes_are_text() {
+        assert_eq!(fields_of(Dialect::TSV, "\"a\n\"\t\n").1, Scan::Line(2));
+        assert_eq!(content(Dialect::TSV, "\"a\"").as_deref(), Ok("\"a\""));
+    }
+
+    #[test]
     fn a_pair_of_quotes_is_one_quote() {
-        assert_eq!(content(b"\"a\"\"b\"\"\"").unwrap().as_ref(), b"a\"b\"");
-        assert_eq!(content(b"\"\"\"\"").unwrap().as_ref(), b"\"");
-        assert_eq!(content(b"\"\"").unwrap().as_ref(), b"");
-        assert_eq!(content(b"a\"\"b").unwrap().as_ref(), b"a\"\"b");
+        assert_eq!(
+            content(Dialect::CSV, "\"a\"\"b\"\"\"").as_deref(),
+            Ok("a\"b\"")
+        );
+        assert_eq!(content(Dialect::CSV, "\"\"\"\"").as_deref(), Ok("\""));
+        assert_eq!(content(Dialect::CSV, "\"\"").as_deref(), Ok(""));
+        assert_eq!(content(Dialect::CSV, "a\"\"b").as_deref(), Ok("a\"\"b"));
+    }
+
+    #[test]
+    fn an_escape_is_not_part_of_the_content() {
+        assert_eq!(content(ESCAPING, "a\\,\\\\\\n").as_deref(), Ok("a,\\n"));
+        assert_eq!(content(ESCAPING, "\"a\\\"\"\"b\"").as_deref(), Ok("a\"\"b"));
+        assert_eq!(content(ESCAPING, "\\\"a\"").as_deref(), Ok("\"a\""));
+        assert_eq!(
+            content(ESCAPING, "a\\").as_deref(),
+            Ok("a\\"),
+            "at the end of the file"
+        );
     }
 
     #[test]
     fn text_after_a_closing_quote_is_noticed() {
-        assert_eq!(content(b"\"a\"b"), Err(TextAfterQuote));
-        assert_eq!(content(b"\"a\" \"b\""), Err(TextAfterQuote));
+        assert_eq!(content(Dialect::CSV, "\"a\"b"), Err(TextAfterQuote));
+        assert_eq!(content(Dialect::CSV, "\"a\" \"b\""), Err(TextAfterQuote));
+        assert_eq!(content(ESCAPING, "\"a\"\\\""), Err(TextAfterQuote));
+    }
+
+    #[test]
+    fn what_is_escaped_is_not_part_of_a_line_end() {
+        assert_eq!(Dialect::CSV.trim_line_end(b"a\\\r\n"), b"a\\");
+        assert_eq!(ESCAPING.trim_line_end(b"a\\\r\n"), b"a\\\r");
+        assert_eq!(ESCAPING.trim_line_end(b"a\\\\\r\n"), b"a\\\\");
+        assert_eq!(ESCAPING.trim_line_end(b"a\\\n"), b"a\\\n");
     }
 }

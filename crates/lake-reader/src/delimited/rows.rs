@@ -3,16 +3,19 @@
 //! One pass over the bytes leaves flat arrays of positions, which the columns
 //! are then parsed from, each in a loop of its own.
 
-use memchr::{memchr, memchr_iter, memchr2_iter, memrchr};
+use memchr::{memchr, memchr_iter, memrchr};
 
-use super::record::{DELIMITER, LINE_FEED, Place, QUOTE, Scan, scan, trim_line_end};
+use super::marks::for_each_of_two;
+use super::record::{LINE_FEED, Place, Scan};
 use crate::chunk::{Broken, Chunk, Damage, Span};
 use crate::fault::{Fault, check};
+use crate::layout::Dialect;
 
 /// The records of one chunk. Each is one row.
 #[derive(Debug)]
 pub(crate) struct Rows<'a> {
     bytes: &'a [u8],
+    pub(crate) dialect: Dialect,
     /// How many fields a record has to have.
     width: usize,
     /// For every row, `width` positions at which a field starts, and one more
@@ -24,8 +27,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) lines: Vec<i64>,
     /// The faults that whole records have, in the order of the rows.
     pub(crate) faults: Vec<Fault>,
-    /// Whether the bytes of any record contain a quote.
-    pub(crate) has_quotes: bool,
+    /// Whether the bytes of any record contain a quote or an escape.
+    pub(crate) has_special: bool,
     /// The physical line on which the next record starts.
     line: i64,
 }
@@ -38,17 +41,18 @@ const NOWHERE: u32 = u32::MAX;
 const TYPICAL_RECORD_BYTES: usize = 48;
 
 impl<'a> Rows<'a> {
-    /// The rows of a chunk of a file whose header has `width` columns.
-    pub(crate) fn of(chunk: &'a Chunk, width: usize) -> Self {
+    /// The rows of a chunk of a file that has `width` columns.
+    pub(crate) fn of(chunk: &'a Chunk, dialect: Dialect, width: usize) -> Self {
         let expected = chunk.bytes.len() / TYPICAL_RECORD_BYTES + 1;
         let mut rows = Self {
             bytes: &chunk.bytes,
+            dialect,
             width,
             bounds: Vec::with_capacity(expected * (width + 1)),
             spans: Vec::with_capacity(expected),
             lines: Vec::with_capacity(expected),
             faults: Vec::new(),
-            has_quotes: false,
+            has_special: false,
             line: chunk.first_line as i64,
         };
         let mut at = 0;
@@ -91,32 +95,36 @@ impl<'a> Rows<'a> {
         let bytes = &self.bytes[..to];
         let mut at = from;
         while at < to {
-            let Some(quote) = memchr(QUOTE, &bytes[at..]) else {
+            let Some(special) = self.dialect.find_special(&bytes[at..]) else {
                 return self.plain_lines(at, to);
             };
-            if let Some(line_feed) = memrchr(LINE_FEED, &bytes[at..at + quote]) {
+            if let Some(line_feed) = memrchr(LINE_FEED, &bytes[at..at + special]) {
                 self.plain_lines(at, at + line_feed + 1);
                 at += line_feed + 1;
             }
-            at = self.quoted_record(at, to);
+            at = if self.dialect.is_comment(&bytes[at..]) {
+                self.line += 1;
+                memchr(LINE_FEED, &bytes[at..]).map_or(to, |line_feed| at + line_feed + 1)
+            } else {
+                self.special_record(at, to)
+            };
         }
     }
 
-    /// Lines without a quote: every one is a record.
+    /// Lines without a quote or an escape: every one is a record, or a comment.
     fn plain_lines(&mut self, from: usize, to: usize) {
         let mut start = from;
         self.bounds.push(start as u32);
-        for found in memchr2_iter(DELIMITER, LINE_FEED, &self.bytes[from..to]) {
+        let bytes = &self.bytes[from..to];
+        for_each_of_two(bytes, self.dialect.delimiter, LINE_FEED, |found| {
             let at = from + found;
-            if self.bytes[at] == DELIMITER {
-                self.bounds.push(at as u32 + 1);
-            } else {
+            if bytes[found] == LINE_FEED {
                 self.end_record(start, at);
                 self.line += 1;
                 start = at + 1;
-                self.bounds.push(start as u32);
             }
-        }
+            self.bounds.push(at as u32 + 1);
+        });
         if start < to {
             self.end_record(start, to);
         } else {
@@ -124,18 +132,18 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// One record that contains a quote; returns where the next one starts.
-    fn quoted_record(&mut self, start: usize, to: usize) -> usize {
-        self.has_quotes = true;
+    /// One record that contains a quote or an escape; returns where the next one starts.
+    fn special_record(&mut self, start: usize, to: usize) -> usize {
+        self.has_special = true;
+        let dialect = self.dialect;
+        let bytes = &self.bytes[..to];
         let bounds = &mut self.bounds;
         bounds.push(start as u32);
-        let found = scan(
-            &self.bytes[..to],
-            start,
-            Place::FieldStart,
-            true,
-            |delimiter| bounds.push(delimiter as u32 + 1),
-        );
+        let found = dialect.scan(bytes, start, Place::FieldStart, true, |mark| {
+            if bytes[mark] == dialect.delimiter {
+                bounds.push(mark as u32 + 1);
+            }
+        });
         let (end, next) = match found {
             Scan::Line(line_feed) => (line_feed, line_feed + 1),
             _ => (to, to),
@@ -150,8 +158,9 @@ impl<'a> Rows<'a> {
     fn end_record(&mut self, start: usize, end: usize) {
         let stride = self.width + 1;
         let first = self.spans.len() * stride;
-        let end = start + trim_line_end(&self.bytes[start..end]).len();
-        if end == start {
+        let record = self.dialect.trim_line_end(&self.bytes[start..end]);
+        let end = start + record.len();
+        if record.is_empty() || self.dialect.is_comment(record) {
             self.bounds.truncate(first);
             return;
         }
@@ -171,17 +180,17 @@ impl<'a> Rows<'a> {
         let record = &self.bytes[broken.start..broken.end];
         let (length, check, message) = match broken.damage {
             Damage::OpenQuote { within } => (
-                trim_line_end(record).len(),
+                self.dialect.trim_line_end(record).len(),
                 check::QUOTE,
                 format!("a quote opens here and is not closed within {within} bytes"),
             ),
             Damage::OpenQuoteAtEnd => (
-                trim_line_end(record).len(),
+                self.dialect.trim_line_end(record).len(),
                 check::QUOTE,
                 "a quote opens here and is not closed before the end of the file".to_owned(),
             ),
             Damage::Truncated => (
-                trim_line_end(record).len(),
+                self.dialect.trim_line_end(record).len(),
                 check::TRUNCATED,
                 "the compressed file stops within this record".to_owned(),
             ),

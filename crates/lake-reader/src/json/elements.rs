@@ -17,6 +17,7 @@ use super::piece::{Broken, Damage, Piece};
 use super::syntax::{Parser, SyntaxError};
 use super::window::{Indent, LINE_FEED, Window, is_space};
 use crate::chunk::{OnTruncated, Options};
+use crate::mismatch::Warning;
 use crate::reader::{Cut, ReadError};
 
 /// The records of a text, in order.
@@ -25,6 +26,8 @@ pub(crate) struct Elements {
     window: Window,
     options: Options,
     place: Place,
+    /// That the file is cut off, if it is and may be.
+    cut_off: Option<Warning>,
     failed: bool,
 }
 
@@ -69,6 +72,7 @@ impl Elements {
             window,
             options: options.within_bounds(),
             place: Place::Top,
+            cut_off: None,
             failed: false,
         }
     }
@@ -111,9 +115,7 @@ impl Elements {
                 }
                 Next::Unfinished | Next::Unknown if at > 0 => break,
                 Next::Unfinished => {
-                    if self.options.on_truncated == OnTruncated::Fail {
-                        return Err(self.not_closed("record", self.window.offset()));
-                    }
+                    self.not_closed("record", self.window.offset())?;
                     self.pass_record(After::Broken);
                     let end = self.window.bytes().len();
                     broken.push(Broken {
@@ -134,19 +136,32 @@ impl Elements {
             piece.broken = broken;
             return Ok(Some(piece));
         }
-        match self.place {
-            Place::Array { opens, .. } if self.options.on_truncated == OnTruncated::Fail => {
-                Err(self.not_closed("array", opens))
+        match (self.place, self.window.text().cut_error()) {
+            (Place::Array { opens, .. }, _) => self.not_closed("array", opens)?,
+            (Place::Top, Some(error)) if self.options.on_truncated == OnTruncated::Fail => {
+                return Err(error);
             }
-            _ => Ok(None),
+            (Place::Top, _) => {}
         }
+        Ok(None)
     }
 
-    fn not_closed(&self, what: &'static str, opens: u64) -> ReadError {
-        ReadError::NotClosed {
-            what,
-            opens,
-            end: self.window.offset() + self.window.bytes().len() as u64,
+    /// The file ends inside of something that opens at a byte of the text.
+    fn not_closed(&mut self, what: &'static str, opens: u64) -> Result<(), ReadError> {
+        let end = self.window.offset() + self.window.bytes().len() as u64;
+        let text = self.window.text();
+        match self.options.on_truncated {
+            OnTruncated::Fail => {
+                Err(text
+                    .cut_error()
+                    .unwrap_or(ReadError::NotClosed { what, opens, end }))
+            }
+            OnTruncated::Reject => {
+                let warning = text.cut_warning();
+                let warning = warning.unwrap_or(Warning::NotClosed { what, opens, end });
+                self.cut_off.get_or_insert(warning);
+                Ok(())
+            }
         }
     }
 
@@ -330,5 +345,11 @@ impl Cut<Piece> for Elements {
         let cut = self.cut();
         self.failed = cut.is_err();
         cut
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        let cut_off = self.cut_off.clone();
+        let cut_off = cut_off.or_else(|| self.window.text().cut_warning());
+        cut_off.into_iter().collect()
     }
 }

@@ -5,9 +5,10 @@
 use memchr::{memchr, memrchr};
 
 use super::endless::{self, Until};
-use super::piece::Piece;
-use super::window::{LINE_FEED, Window};
-use crate::chunk::Options;
+use super::piece::{Broken, Damage, Piece};
+use super::window::{LINE_FEED, Window, is_space};
+use crate::chunk::{OnTruncated, Options};
+use crate::mismatch::Warning;
 use crate::reader::{Cut, ReadError};
 
 /// The lines of a text, in order.
@@ -46,12 +47,35 @@ impl Lines {
                 return endless::cut(&mut self.window, 0, self.options, Until::Line).map(Some);
             }
             if self.window.is_last() {
-                let end = bytes.len();
-                return Ok((end > 0).then(|| self.window.take(end, 0)));
+                return self.cut_last();
             }
             let more = chunk_bytes.max(2 * bytes.len()).min(limit + 1);
             self.window.fill(more)?;
         }
+    }
+}
+
+impl Lines {
+    /// The last line, which has no line feed.
+    fn cut_last(&mut self) -> Result<Option<Piece>, ReadError> {
+        let bytes = self.window.bytes();
+        let end = bytes.len();
+        let is_blank = bytes.iter().all(|&byte| is_space(byte));
+        let cut = self.window.text().cut_error();
+        let mut broken = Vec::new();
+        match (cut, self.options.on_truncated) {
+            (Some(error), OnTruncated::Fail) => return Err(error),
+            (Some(_), OnTruncated::Reject) if !is_blank => broken.push(Broken {
+                start: 0,
+                end,
+                damage: Damage::Unfinished,
+            }),
+            _ => {}
+        }
+        Ok((end > 0).then(|| {
+            let piece = self.window.take(end, 0);
+            Piece { broken, ..piece }
+        }))
     }
 }
 
@@ -63,6 +87,10 @@ impl Cut<Piece> for Lines {
         let cut = self.cut();
         self.failed = cut.is_err();
         cut
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.window.text().cut_warning().into_iter().collect()
     }
 }
 

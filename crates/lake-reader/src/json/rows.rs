@@ -296,7 +296,7 @@ impl<'a> Parsing<'a> {
                 format!("the record has {bytes} bytes, {limit} are allowed; its raw text is cut"),
             ),
             Damage::Unfinished => (
-                check::JSON,
+                check::TRUNCATED,
                 "the file ends in the middle of this record".to_owned(),
             ),
             Damage::NoComma => (

@@ -1,19 +1,19 @@
 //! The part of a text that is in memory while it is cut into records.
 
 use std::fmt;
-use std::io::Read;
 
 use memchr::{memchr_iter, memrchr};
 
 use super::piece::{Misplaced, Piece};
 use super::syntax::SyntaxError;
 use crate::reader::ReadError;
+use crate::text::Text;
 
 pub(crate) const LINE_FEED: u8 = b'\n';
 
 /// Bytes that were read and are not part of a piece yet.
 pub(crate) struct Window {
-    source: Box<dyn Read + Send>,
+    text: Text,
     buffer: Vec<u8>,
     /// Where in the text the buffer starts.
     offset: u64,
@@ -23,7 +23,6 @@ pub(crate) struct Window {
     before: usize,
     /// How far the text of that line is indented.
     indent: Indent,
-    at_end: bool,
 }
 
 /// The whitespace at the start of a line.
@@ -67,24 +66,16 @@ impl fmt::Debug for Window {
 }
 
 impl Window {
-    /// Starts at the beginning of a text; a byte order mark is skipped.
-    pub(crate) fn open(source: Box<dyn Read + Send>) -> Result<Self, ReadError> {
-        const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-        let mut window = Self {
-            source,
+    /// Starts at the beginning of a text.
+    pub(crate) fn new(text: Text) -> Self {
+        Self {
+            offset: text.offset(),
+            text,
             buffer: Vec::new(),
-            offset: 0,
             line: 1,
             before: 0,
             indent: Indent::default(),
-            at_end: false,
-        };
-        window.fill(BYTE_ORDER_MARK.len())?;
-        if window.buffer == BYTE_ORDER_MARK {
-            window.buffer.clear();
-            window.offset = BYTE_ORDER_MARK.len() as u64;
         }
-        Ok(window)
     }
 
     /// What is in memory.
@@ -99,7 +90,7 @@ impl Window {
 
     /// Whether nothing follows it.
     pub(crate) fn is_last(&self) -> bool {
-        self.at_end
+        self.text.at_end()
     }
 
     /// The indentation of the line on which a position is.
@@ -109,22 +100,12 @@ impl Window {
 
     /// Reads until so many bytes are in memory, or nothing follows.
     pub(crate) fn fill(&mut self, target: usize) -> Result<(), ReadError> {
-        let missing = target.saturating_sub(self.buffer.len());
-        if missing == 0 || self.at_end {
-            return Ok(());
-        }
-        self.buffer.reserve_exact(missing);
-        let read = self
-            .source
-            .by_ref()
-            .take(missing as u64)
-            .read_to_end(&mut self.buffer)
-            .map_err(|source| ReadError::Io {
-                offset: self.offset + self.buffer.len() as u64,
-                source,
-            })?;
-        self.at_end = read < missing;
-        Ok(())
+        self.text.fill(&mut self.buffer, target)
+    }
+
+    /// The text, which knows whether the file that it comes from is whole.
+    pub(crate) fn text(&self) -> &Text {
+        &self.text
     }
 
     /// Takes the first bytes out; about `next` are going to be read after them.

@@ -15,6 +15,8 @@ pub(crate) struct Raw {
     /// Where in the file the first byte is that was not taken yet.
     offset: u64,
     at_end: bool,
+    /// Why the source has no more, to be told when what it had is taken.
+    failed: Option<io::Error>,
 }
 
 impl fmt::Debug for Raw {
@@ -35,6 +37,7 @@ impl Raw {
             start: 0,
             offset: 0,
             at_end: false,
+            failed: None,
         }
     }
 
@@ -53,8 +56,15 @@ impl Raw {
         if self.buffer.len() - self.start < least && !self.at_end {
             self.buffer.drain(..self.start);
             self.start = 0;
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
             let missing = CAPACITY.max(least) - self.buffer.len();
-            self.at_end = append(&mut self.source, &mut self.buffer, missing)?;
+            match append(&mut self.source, &mut self.buffer, missing) {
+                Ok(at_end) => self.at_end = at_end,
+                Err(error) if self.buffer.len() < least => return Err(error),
+                Err(error) => self.failed = Some(error),
+            }
         }
         Ok(&self.buffer[self.start..])
     }
@@ -81,6 +91,9 @@ impl Raw {
             out.extend_from_slice(&known[..count]);
             self.take(count);
             return Ok(self.at_end && self.start == self.buffer.len());
+        }
+        if let Some(error) = self.failed.take() {
+            return Err(error);
         }
         if !self.at_end {
             let before = out.len();

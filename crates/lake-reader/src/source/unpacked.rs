@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use super::gzip::{self, Gzip};
 use super::raw::Raw;
 use super::zstd::{self, Zstd};
+use crate::sample::Compression;
 
 /// As many bytes as tell what a file is compressed with.
 const TELLING_BYTES: usize = 4;
@@ -64,6 +65,15 @@ impl Unpacked {
             Packing::None
         };
         Ok(Self { raw, packing })
+    }
+
+    /// How the file is compressed.
+    pub(crate) fn compression(&self) -> Compression {
+        match self.packing {
+            Packing::None => Compression::None,
+            Packing::Gzip(_) => Compression::Gzip,
+            Packing::Zstd(_) => Compression::Zstd,
+        }
     }
 
     /// Appends bytes until `out` is full, and says whether the file ends there. It does not grow

@@ -53,6 +53,24 @@ impl Decimal {
         Ok(if negative { -value } else { value })
     }
 
+    /// The same for a decimal that is a number already: its digits, `scale` of them after the point.
+    pub(crate) fn rescaled(self, digits: i128, scale: i8) -> Result<i128, Reason> {
+        let missing = self.scale as i64 - i64::from(scale);
+        let power = POWERS.get(missing.unsigned_abs() as usize);
+        let value = match (power, missing >= 0) {
+            _ if digits == 0 => 0,
+            (Some(power), true) => digits.checked_mul(*power).ok_or(Reason::Range)?,
+            (None, true) => return Err(Reason::Range),
+            (Some(power), false) if digits % power == 0 => digits / power,
+            (_, false) => return Err(Reason::DecimalPlaces),
+        };
+        if value.unsigned_abs() < POWERS[self.precision].unsigned_abs() {
+            Ok(value)
+        } else {
+            Err(Reason::Range)
+        }
+    }
+
     /// The digits as a number, and how many of them are after the point.
     /// There are at most so many that they fit 64 bits.
     #[inline]

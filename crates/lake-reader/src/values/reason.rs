@@ -1,6 +1,8 @@
 //! Why a value is not of its type.
 
-use crate::column::ColumnType;
+use chrono_tz::Tz;
+
+use crate::column::{Column, ColumnType};
 
 /// Why a value does not parse. Cheap to make, because the parsers return it
 /// before anyone knows whether it matters.
@@ -18,6 +20,10 @@ pub(crate) enum Reason {
     NotFinite,
     /// A date, where there should be a time as well.
     NoTime,
+    /// A time that is not midnight, where there should be a date alone.
+    TimeOfDay,
+    /// No calendar or clock shows it.
+    Impossible,
     Year(u16),
     Month(u8),
     Day(u8),
@@ -31,10 +37,31 @@ pub(crate) enum Reason {
     Offset,
     /// In UTC it is not in the years that timestamps have.
     YearInUtc,
+    /// It is not JSON, because of the byte at this position.
+    Syntax {
+        at: usize,
+        expected: &'static str,
+    },
+    /// The clocks of the zone show it twice.
+    Twice(Tz),
+    /// The clocks of the zone skip it.
+    Skipped(Tz),
 }
 
 impl Reason {
-    /// The message of a fault; `value` is what was to be parsed.
+    /// The message of a fault in a column; `value` is what was to be parsed.
+    pub(crate) fn about(self, value: &str, column: &Column) -> String {
+        let wanted = &column.data_type;
+        match self {
+            Self::Malformed => match column.form() {
+                Some(form) => format!("'{value}' is not {} ({form})", with_article(wanted)),
+                None => self.message(value, wanted),
+            },
+            _ => self.message(value, wanted),
+        }
+    }
+
+    /// The same for a value that is written as its type usually is.
     pub(crate) fn message(self, value: &str, wanted: &ColumnType) -> String {
         let detail = match self {
             Self::Range => return format!("'{value}' does not fit {wanted}"),
@@ -53,6 +80,8 @@ impl Reason {
             Self::Exponent => ": it has an exponent".to_owned(),
             Self::NotFinite => ": only finite numbers are".to_owned(),
             Self::NoTime => ": it has no time of day".to_owned(),
+            Self::TimeOfDay => ": it has a time of day".to_owned(),
+            Self::Impossible => ": there is no such day or time".to_owned(),
             Self::Year(year) => format!(": year {year:04}"),
             Self::Month(month) => format!(": month {month:02}"),
             Self::Day(day) => format!(": the month has no day {day:02}"),
@@ -62,11 +91,20 @@ impl Reason {
             Self::LeapSecond => ": second 60, and leap seconds do not exist here".to_owned(),
             Self::Offset => ": no zone is that far from UTC".to_owned(),
             Self::YearInUtc => ": in UTC it is outside the years 0001 to 9999".to_owned(),
+            Self::Syntax { at, expected } => format!(": {expected} is expected at byte {}", at + 1),
+            Self::Twice(zone) => format!(": clocks in {zone} show it twice"),
+            Self::Skipped(zone) => format!(": clocks in {zone} skip it"),
         };
-        let article = match wanted {
-            ColumnType::Int32 | ColumnType::Int64 => "an",
-            _ => "a",
-        };
-        format!("'{value}' is not {article} {wanted}{detail}")
+        format!("'{value}' is not {}{detail}", with_article(wanted))
     }
+}
+
+/// `an int32`, `a date`, `json`.
+fn with_article(wanted: &ColumnType) -> String {
+    let article = match wanted {
+        ColumnType::Int32 | ColumnType::Int64 => "an ",
+        ColumnType::Json => "",
+        _ => "a ",
+    };
+    format!("{article}{wanted}")
 }

@@ -2,11 +2,21 @@
 
 use super::reason::Reason;
 
-const MICROS_PER_SECOND: i64 = 1_000_000;
-const SECONDS_PER_DAY: i64 = 86_400;
-/// The days of 0001-01-01 and of 9999-12-31.
-const FIRST_DAY: i32 = -719_162;
-const LAST_DAY: i32 = 2_932_896;
+pub(crate) const MICROS_PER_SECOND: i64 = 1_000_000;
+pub(crate) const SECONDS_PER_DAY: i64 = 86_400;
+/// The day of 0001-01-01.
+pub(crate) const FIRST_DAY: i32 = -719_162;
+/// The day of 9999-12-31.
+pub(crate) const LAST_DAY: i32 = 2_932_896;
+
+/// A point in time in microseconds since 1970-01-01, and what that is measured with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Instant {
+    /// The text says how far its clock is ahead of UTC.
+    Utc(i64),
+    /// The text says only what a clock shows.
+    Shown(i64),
+}
 
 /// `YYYY-MM-DD` to the days since 1970-01-01.
 pub(crate) fn date(text: &[u8]) -> Result<i32, Reason> {
@@ -19,21 +29,69 @@ pub(crate) fn date(text: &[u8]) -> Result<i32, Reason> {
     }
 }
 
-/// A date with a time of day to the microseconds since 1970-01-01, UTC.
+/// A date with a time of day to the microseconds since 1970-01-01, in UTC unless it says otherwise.
 #[inline]
 pub(crate) fn timestamp(text: &[u8]) -> Result<i64, Reason> {
+    match instant(text)? {
+        Instant::Utc(micros) | Instant::Shown(micros) => Ok(micros),
+    }
+}
+
+/// A date with a time of day.
+#[inline]
+pub(crate) fn instant(text: &[u8]) -> Result<Instant, Reason> {
     match usual_timestamp(text) {
-        Some(micros) => Ok(micros),
+        Some(instant) => Ok(instant),
         None => any_timestamp(text),
     }
+}
+
+/// The same microseconds, if timestamps have their year.
+#[inline]
+pub(crate) fn within_years(utc: i64) -> Result<i64, Reason> {
+    const FIRST: i64 = FIRST_DAY as i64 * SECONDS_PER_DAY * MICROS_PER_SECOND;
+    const END: i64 = (LAST_DAY as i64 + 1) * SECONDS_PER_DAY * MICROS_PER_SECOND;
+    if (FIRST..END).contains(&utc) {
+        Ok(utc)
+    } else {
+        Err(Reason::YearInUtc)
+    }
+}
+
+/// The days from 1970-01-01 to a date.
+#[inline]
+pub(crate) fn day(year: u32, month: u32, day: u32) -> Result<i32, Reason> {
+    if year == 0 {
+        return Err(Reason::Year(0));
+    }
+    if !(1..=12).contains(&month) {
+        return Err(Reason::Month(month as u8));
+    }
+    if day == 0 || day > days_in_month(year, month) {
+        return Err(Reason::Day(day as u8));
+    }
+    Ok(days_since_epoch(year, month, day))
+}
+
+/// Takes a number of so many digits off the front of a text.
+#[inline]
+pub(crate) fn digits<const DIGITS: usize>(text: &mut &[u8]) -> Option<u32> {
+    let (digits, rest) = text.split_first_chunk::<DIGITS>()?;
+    let number = digits.iter().try_fold(0, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit <= 9).then(|| number * 10 + u32::from(digit))
+    })?;
+    *text = rest;
+    Some(number)
 }
 
 /// The form that nearly all files have, `YYYY-MM-DD HH:MM:SS` with `T` or a
 /// space and perhaps a `Z`, by fixed positions; `None` says nothing.
 #[inline]
-fn usual_timestamp(text: &[u8]) -> Option<i64> {
+fn usual_timestamp(text: &[u8]) -> Option<Instant> {
     let (text, zone) = text.split_first_chunk::<19>()?;
-    if !(zone.is_empty() || zone == b"Z") {
+    let is_utc = zone == b"Z";
+    if !(zone.is_empty() || is_utc) {
         return None;
     }
     let separators = [text[4], text[7], text[13], text[16]];
@@ -57,12 +115,17 @@ fn usual_timestamp(text: &[u8]) -> Option<i64> {
     }
     let seconds = i64::from(hour * 3600 + minute * 60 + second);
     let day = i64::from(days_since_epoch(year, month, day));
-    Some((day * SECONDS_PER_DAY + seconds) * MICROS_PER_SECOND)
+    let micros = (day * SECONDS_PER_DAY + seconds) * MICROS_PER_SECOND;
+    Some(if is_utc {
+        Instant::Utc(micros)
+    } else {
+        Instant::Shown(micros)
+    })
 }
 
 /// Every accepted form, and the reason if it is none.
 #[inline(never)]
-fn any_timestamp(text: &[u8]) -> Result<i64, Reason> {
+fn any_timestamp(text: &[u8]) -> Result<Instant, Reason> {
     let mut cursor = Cursor(text);
     let day = cursor.date()?;
     if cursor.0.is_empty() {
@@ -76,12 +139,14 @@ fn any_timestamp(text: &[u8]) -> Result<i64, Reason> {
     if !cursor.0.is_empty() {
         return Err(Reason::Malformed);
     }
-    let seconds = i64::from(day) * SECONDS_PER_DAY + i64::from(seconds) - i64::from(offset);
-    let years = i64::from(FIRST_DAY) * SECONDS_PER_DAY..(i64::from(LAST_DAY) + 1) * SECONDS_PER_DAY;
-    if !years.contains(&seconds) {
-        return Err(Reason::YearInUtc);
+    let seconds = i64::from(day) * SECONDS_PER_DAY + i64::from(seconds);
+    let shown = seconds * MICROS_PER_SECOND + i64::from(fraction);
+    match offset {
+        None => Ok(Instant::Shown(shown)),
+        Some(offset) => {
+            within_years(shown - i64::from(offset) * MICROS_PER_SECOND).map(Instant::Utc)
+        }
     }
-    Ok(seconds * MICROS_PER_SECOND + i64::from(fraction))
 }
 
 /// What is left of the text.
@@ -99,16 +164,7 @@ impl Cursor<'_> {
     }
 
     fn number<const DIGITS: usize>(&mut self) -> Result<u32, Reason> {
-        let (digits, rest) = self
-            .0
-            .split_first_chunk::<DIGITS>()
-            .ok_or(Reason::Malformed)?;
-        self.0 = rest;
-        digits.iter().try_fold(0, |number, byte| {
-            byte.is_ascii_digit()
-                .then(|| number * 10 + u32::from(byte - b'0'))
-                .ok_or(Reason::Malformed)
-        })
+        digits::<DIGITS>(&mut self.0).ok_or(Reason::Malformed)
     }
 
     /// A number of two digits.
@@ -131,16 +187,7 @@ impl Cursor<'_> {
         let month = self.two()?;
         self.expect(b'-')?;
         let day = self.two()?;
-        if year == 0 {
-            return Err(Reason::Year(0));
-        }
-        if !(1..=12).contains(&month) {
-            return Err(Reason::Month(month as u8));
-        }
-        if day == 0 || day > days_in_month(year, month) {
-            return Err(Reason::Day(day as u8));
-        }
-        Ok(days_since_epoch(year, month, day))
+        self::day(year, month, day)
     }
 
     /// The seconds since midnight, and the microseconds beyond them.
@@ -181,10 +228,13 @@ impl Cursor<'_> {
             .fold(0, |micros, digit| micros * 10 + u32::from(digit - b'0')))
     }
 
-    /// How many seconds the zone is ahead of UTC.
-    fn zone(&mut self) -> Result<i32, Reason> {
-        if self.0.is_empty() || self.eat(b'Z') {
-            return Ok(0);
+    /// How many seconds the zone is ahead of UTC; none if there is no zone.
+    fn zone(&mut self) -> Result<Option<i32>, Reason> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        if self.eat(b'Z') {
+            return Ok(Some(0));
         }
         let west = self.eat(b'-');
         if !west {
@@ -199,7 +249,7 @@ impl Cursor<'_> {
             return Err(Reason::Offset);
         }
         let seconds = (hours * 3600 + minutes * 60) as i32;
-        Ok(if west { -seconds } else { seconds })
+        Ok(Some(if west { -seconds } else { seconds }))
     }
 }
 

@@ -33,7 +33,10 @@ const PACKS: [(&str, Pack); 2] = [("gzip", |text| gzip(text)), ("zstd", |text| z
 #[test]
 fn what_a_file_is_compressed_with_does_not_matter() {
     let plain = outcome(TEXT, &layout(), options());
-    assert_eq!(plain.cells(), ["1|one", "2|two\nlines", "3|three", "4|four"]);
+    assert_eq!(
+        plain.cells(),
+        ["1|one", "2|two\nlines", "3|three", "4|four"]
+    );
     for (name, pack) in PACKS {
         let packed = outcome(pack(TEXT.as_bytes()), &layout(), options());
         assert_eq!(packed.rows, plain.rows, "{name}");
@@ -62,7 +65,10 @@ fn a_compressed_file_may_have_no_text() {
     for (name, pack) in PACKS {
         let empty = outcome(pack(b""), &layout(), options());
         let message = empty.message();
-        assert_eq!(message, "the file is empty; a header was expected", "{name}");
+        assert_eq!(
+            message, "the file is empty; a header was expected",
+            "{name}"
+        );
     }
 }
 
@@ -108,7 +114,11 @@ fn a_gzip_header_may_have_everything_that_the_format_has() {
 
     file[15] ^= 1;
     let damaged = outcome(file, &layout(), options());
-    assert!(damaged.message().contains("a member's header does not have the checksum"));
+    assert!(
+        damaged
+            .message()
+            .contains("a member's header does not have the checksum")
+    );
 }
 
 #[test]
@@ -282,9 +292,15 @@ fn an_open_quote_at_the_cut_is_part_of_the_record_that_is_cut() {
 fn a_header_that_is_cut_cannot_be_used_whatever_the_policy() {
     for options in [options(), rejecting()] {
         let cut = outcome(cut_behind("a,b"), &layout(), options);
-        assert!(matches!(cut.error, Some(ReadError::Truncated { text: 3, .. })));
+        assert!(matches!(
+            cut.error,
+            Some(ReadError::Truncated { text: 3, .. })
+        ));
         let cut = outcome(cut_behind(""), &layout(), options);
-        assert!(matches!(cut.error, Some(ReadError::Truncated { text: 0, .. })));
+        assert!(matches!(
+            cut.error,
+            Some(ReadError::Truncated { text: 0, .. })
+        ));
     }
 }
 
@@ -298,7 +314,12 @@ fn damaged_data_is_an_error_whatever_the_policy() {
             let mut file = good.clone();
             file[at] ^= 0xFF;
             let error = outcome(file, &layout(), rejecting()).error.unwrap();
-            let ReadError::Damaged { compression, stored, .. } = &error else {
+            let ReadError::Damaged {
+                compression,
+                stored,
+                ..
+            } = &error
+            else {
                 panic!("{name} at {at}: {error}");
             };
             assert_eq!(*compression, name);
@@ -314,12 +335,18 @@ fn a_wrong_checksum_and_a_wrong_length_say_so() {
     let at = file.len() - 8;
     file[at] ^= 1;
     let message = outcome(file, &layout(), options()).message();
-    assert!(message.contains("its data does not have the checksum that it should"), "{message}");
+    assert!(
+        message.contains("its data does not have the checksum that it should"),
+        "{message}"
+    );
     let mut file = good;
     let at = file.len() - 1;
     file[at] ^= 1;
     let message = outcome(file, &layout(), options()).message();
-    assert!(message.contains("its data does not have the length that it should"), "{message}");
+    assert!(
+        message.contains("its data does not have the length that it should"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -327,7 +354,10 @@ fn unknown_flags_of_a_gzip_header_are_damage() {
     let mut file = gzip(TEXT);
     file[3] |= 0x80;
     let message = outcome(file, &layout(), options()).message();
-    assert!(message.contains("a member's header has unknown flags"), "{message}");
+    assert!(
+        message.contains("a member's header has unknown flags"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -339,7 +369,9 @@ fn a_frame_that_needs_too_much_memory_is_refused() {
     let file = encoder.finish().unwrap();
     let message = outcome(file, &layout(), options()).message();
     assert!(
-        message.contains("needs more than 128 MiB to be read; compress it again without a long window"),
+        message.contains(
+            "needs more than 128 MiB to be read; compress it again without a long window"
+        ),
         "{message}"
     );
 }

@@ -5,11 +5,22 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+mod compressed;
+mod dialects;
 mod header;
+mod json;
+mod json_conformance;
+mod json_messy;
+mod json_properties;
 mod messy;
 mod model;
+mod parquet;
+mod parquet_damage;
 mod properties;
 mod reader;
 mod roundtrip;
+mod rules;
+mod spectrum;
+mod stored;
 mod support;
 mod values;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use lake_reader::{Column, ColumnType, Layout, Options, Reader, Source};
+use lake_reader::{Column, ColumnType, Dialect, Layout, Options, Ranges, Reader, Source};
 use proptest::prelude::*;
 
 use crate::model;
@@ -79,12 +79,8 @@ impl Source for Dribble {
         Ok(Box::new(self.clone()))
     }
 
-    fn size(&self) -> io::Result<u64> {
-        self.0.get_ref().size()
-    }
-
-    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        self.0.get_ref().read_at(offset, length)
+    fn ranges(&self) -> io::Result<Box<dyn Ranges>> {
+        self.0.get_ref().ranges()
     }
 }
 
@@ -93,7 +89,7 @@ impl Source for Dribble {
 #[test]
 fn a_long_record_that_ends_the_file_with_a_quote_is_the_same_for_any_chunk_size() {
     let file = b"b,a,x,c\n,,\",0123456789012\n\n\"";
-    let expected = model::records(file, 19).len() - 1;
+    let expected = model::records(file, &Dialect::CSV, 19).len() - 1;
     for chunk_bytes in 1..file.len() + 2 {
         let options = Options {
             chunk_bytes,
@@ -113,7 +109,7 @@ proptest! {
     #[test]
     fn records_are_those_of_the_model(file in file(), options in options()) {
         let rows = all_rows(&file, options);
-        let model = model::records(&file, options.max_record_bytes);
+        let model = model::records(&file, &Dialect::CSV, options.max_record_bytes);
         prop_assert_eq!(rows.len() + 1, model.len());
         for (row, record) in rows.iter().zip(&model[1..]) {
             prop_assert_eq!(row.line, record.line);
@@ -148,7 +144,7 @@ proptest! {
     #[test]
     fn no_byte_is_lost(file in file(), chunk_bytes in 1usize..200) {
         let options = Options { chunk_bytes, ..Options::default() };
-        let mut end = model::records(&file, options.max_record_bytes)[0].raw.len();
+        let mut end = model::records(&file, &Dialect::CSV, options.max_record_bytes)[0].raw.len();
         end += if file.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
         for row in all_rows(&file, options) {
             let start = row.offset as usize;

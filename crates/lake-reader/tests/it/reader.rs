@@ -2,7 +2,9 @@
 
 use std::io::{self, Read};
 
-use lake_reader::{Block, Column, ColumnType, Layout, Options, ReadError, Reader, Source, check};
+use lake_reader::{
+    Block, Column, ColumnType, Layout, Options, Ranges, ReadError, Reader, Source, check,
+};
 
 use crate::support::{read, text_columns};
 
@@ -30,12 +32,8 @@ impl Source for Failing {
         Ok(Box::new(self.clone()))
     }
 
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.0.get_ref().len() as u64)
-    }
-
-    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        self.0.get_ref().read_at(offset, length)
+    fn ranges(&self) -> io::Result<Box<dyn Ranges>> {
+        self.0.get_ref().ranges()
     }
 }
 

@@ -1,7 +1,11 @@
 //! Reading files as they are stored, to the end or to the error.
 
 use std::io::Write;
+use std::sync::Arc;
 
+use ::parquet::arrow::ArrowWriter;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Schema};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use lake_reader::{Layout, Options, ReadError, Reader, Warning};
@@ -25,7 +29,10 @@ impl Outcome {
 
     /// The message of the error, or nothing.
     pub(crate) fn message(&self) -> String {
-        self.error.as_ref().map(ToString::to_string).unwrap_or_default()
+        self.error
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default()
     }
 }
 
@@ -58,6 +65,19 @@ pub(crate) fn gzip(text: impl AsRef<[u8]>) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(text.as_ref()).unwrap();
     encoder.finish().unwrap()
+}
+
+/// A Parquet file with these columns.
+pub(crate) fn parquet(columns: &[(&str, ArrayRef)]) -> Vec<u8> {
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+        .collect();
+    let arrays = columns.iter().map(|(_, array)| Arc::clone(array)).collect();
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
 }
 
 /// One zstd frame, with a checksum.

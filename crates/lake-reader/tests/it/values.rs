@@ -28,8 +28,9 @@ fn bad(data_type: ColumnType, value: &str) -> String {
     faults.join("; ")
 }
 
-const ALL: [ColumnType; 8] = [
+const ALL: [ColumnType; 9] = [
     ColumnType::Text,
+    ColumnType::Json,
     ColumnType::Boolean,
     ColumnType::Int32,
     ColumnType::Int64,
@@ -95,6 +96,24 @@ fn numbers_are_exact() {
     };
     let number = "1234567890123456789012345678.0123456789";
     assert_eq!(good(wide, number), number);
+}
+
+#[test]
+fn json_is_kept_as_it_is_written_and_has_to_be_json() {
+    assert_eq!(good(ColumnType::Json, " [ {} ]\t"), "[ {} ]");
+    assert_eq!(
+        good(ColumnType::Json, "\"{\"\"a\"\": [1.0, null, \"\"b,\"\"]}\""),
+        "{\"a\": [1.0, null, \"b,\"]}"
+    );
+    assert_eq!(good(ColumnType::Json, "null"), "null");
+    assert_eq!(
+        bad(ColumnType::Json, "{'a': 1}"),
+        "type: '{'a': 1}' is not json: a name in quotes is expected at byte 2"
+    );
+    assert_eq!(
+        bad(ColumnType::Json, "[1]]"),
+        "type: '[1]]' is not json: nothing more is expected at byte 4"
+    );
 }
 
 #[test]

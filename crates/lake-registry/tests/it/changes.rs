@@ -1,5 +1,7 @@
 //! What a change means, and which version it takes.
 
+mod inputs;
+
 use std::collections::BTreeMap;
 
 use lake_plugin::prelude::*;
@@ -213,7 +215,7 @@ fn inputs() {
     let input = |change: fn(&mut lake_plugin::InputDeclaration)| {
         says(|i| change(&mut i.declaration.inputs[0]))
     };
-    let headless = lake_plugin::InputFormat::Csv { header: false };
+    let headless = lake_plugin::InputFormat::Csv(lake_plugin::Dialect::default());
     assert_eq!(
         says(|i| i.declaration.inputs[0].format = headless.clone()),
         ["major: input readings reads another format; files that were read are not any more"]
@@ -232,7 +234,7 @@ fn inputs() {
         "major: input readings has its columns in another order"
     );
     assert_eq!(
-        input(|i| i.columns[0].column_type = ColumnType::Int64),
+        input(|i| i.columns[0].column_type = ColumnType::Int64.into()),
         ["major: input readings.meter_id was text and is integer"]
     );
     assert_eq!(

@@ -135,15 +135,18 @@ fn walk(pattern: &Pattern, input: &str, files: &mut Vec<PendingFile>) -> Result<
     Ok(())
 }
 
-/// Why a directory or file could not be looked at; `None` where it is simply not there (any more).
+/// Why a directory or file could not be looked at; `None` where it is simply not there (any more),
+/// or is a link that leads to itself.
 fn failed(error: walkdir::Error, base: &Path) -> Option<RunError> {
     let path = error.path().unwrap_or(base).to_owned();
-    let source: io::Error = match error.into_io_error() {
-        Some(source) if source.kind() == io::ErrorKind::NotFound => return None,
-        Some(source) => source,
-        None => io::Error::other("it cannot be listed"),
+    let source = error.into_io_error();
+    let source = source.unwrap_or_else(|| io::Error::other("it cannot be listed"));
+    let leads_nowhere = match source.kind() {
+        io::ErrorKind::NotFound => true,
+        io::ErrorKind::PermissionDenied => false,
+        _ => path.is_symlink(),
     };
-    Some(RunError::Io { path, source })
+    (!leads_nowhere).then_some(RunError::Io { path, source })
 }
 
 /// A path below `base`, as patterns see it.

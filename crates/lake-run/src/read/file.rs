@@ -1,0 +1,329 @@
+//! A file that is being read by any number of threads, and what reading it has yielded.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{
+    ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::Int32Type;
+use lake_pipeline::OnEmpty;
+use lake_reader::{Block, HeaderError, LocalFile, ReadError, Reader};
+use tokio::sync::mpsc;
+
+use super::hashing::Hashing;
+use super::pass::Pass;
+use super::{InputReader, lock};
+use crate::check::ReasonCounts;
+use crate::discover::{PendingFile, is_unchanged};
+use crate::error::{Result, RunError};
+use crate::record::FileRecord;
+use crate::reject::{Origin, rejection_batch};
+
+/// A file of an input that is being read.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    pending: PendingFile,
+    name: String,
+    /// The name as the one value of a dictionary.
+    names: ArrayRef,
+    bytes: Hashing,
+    reader: Reader,
+    /// The values of the columns that come from the path, one each.
+    from_path: Vec<ArrayRef>,
+    progress: Mutex<Progress>,
+}
+
+/// Where the rows go that one thread reads.
+pub(super) struct Outlet<'a> {
+    /// Takes accepted rows, and answers whether more are wanted.
+    pub(super) accepted: &'a mut dyn FnMut(RecordBatch) -> bool,
+    /// Takes rejected rows, in the pass that is kept.
+    pub(super) rejections: Option<mpsc::Sender<RecordBatch>>,
+}
+
+/// How far a file has been read.
+#[derive(Debug, Default)]
+struct Progress {
+    /// How many threads are reading it.
+    threads: usize,
+    /// Whether all of it is taken by some thread.
+    exhausted: bool,
+    /// Whether a thread went away before the end of the file.
+    abandoned: bool,
+    found: FileYield,
+}
+
+/// What a file has yielded so far.
+#[derive(Debug, Default)]
+struct FileYield {
+    rows: i64,
+    accepted: i64,
+    rejected: i64,
+    warned: u64,
+    reasons: ReasonCounts,
+}
+
+/// How a thread leaves a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// There is nothing more to read in it.
+    AtEnd,
+    /// Nobody wants its rows any more.
+    Early,
+}
+
+impl OpenFile {
+    /// Opens a file; `None` where there is nothing in it, of which the input is told if that
+    /// `is_kept`.
+    pub(super) fn open(
+        input: &InputReader,
+        pending: &PendingFile,
+        is_kept: bool,
+    ) -> Result<Option<Self>> {
+        let reading = &input.reading;
+        let name = pending.name();
+        let file = LocalFile(pending.path.clone());
+        let bytes = Hashing::new(file, Arc::clone(&reading.progress));
+        let reader = match Reader::open(&bytes, &input.layout, reading.options) {
+            Ok(reader) => reader,
+            Err(ReadError::Header(HeaderError::Empty)) => {
+                if is_kept {
+                    found_empty(input, pending, &bytes)?;
+                }
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(&name, &error)),
+        };
+        Ok(Some(Self {
+            from_path: input.from_path.values(pending)?,
+            pending: pending.clone(),
+            names: Arc::new(StringArray::from(vec![name.as_str()])),
+            name,
+            bytes,
+            reader,
+            progress: Mutex::default(),
+        }))
+    }
+
+    /// How many threads are reading the file; `None` where it needs no more of them.
+    pub(super) fn helpers(&self) -> Option<usize> {
+        let progress = lock(&self.progress);
+        (!progress.exhausted).then_some(progress.threads)
+    }
+
+    /// Reads blocks until there is none left, nobody wants them, or the pass is stopped.
+    ///
+    /// Whoever leaves the file last, and with it read to its end, tells the input what it has
+    /// yielded.
+    pub(super) fn read(&self, pass: &Pass, outlet: &mut Outlet<'_>) -> Result<Left> {
+        let Some(visit) = Visit::begin(self) else {
+            return Ok(Left::AtEnd);
+        };
+        while let Some(block) = self.reader.next_block() {
+            let block = block.map_err(|error| failed(&self.name, &error))?;
+            if pass.is_stopped() || !self.take(&pass.input, &block, outlet)? {
+                return Ok(Left::Early);
+            }
+        }
+        if visit.end() {
+            self.finish(&pass.input, pass.is_kept)?;
+        }
+        Ok(Left::AtEnd)
+    }
+
+    /// Splits a block into accepted and rejected rows; whether more are wanted.
+    fn take(&self, input: &InputReader, block: &Block, outlet: &mut Outlet<'_>) -> Result<bool> {
+        let rows = self.rows(input, block)?;
+        let checked = input.checks.split(block, rows, &self.name)?;
+        {
+            let mut progress = lock(&self.progress);
+            let found = &mut progress.found;
+            input.reading.progress.note_rows(block.lines.len() as u64);
+            found.rows += block.lines.len() as i64;
+            found.accepted += checked.accepted.num_rows() as i64;
+            found.rejected += checked.rejected.len() as i64;
+            found.warned += checked.warned.values().sum::<u64>();
+            for reason in checked.rejected.values().flatten() {
+                found.reasons.note(reason);
+            }
+        }
+        if let Some(rejections) = &outlet.rejections
+            && !checked.rejected.is_empty()
+        {
+            let origin = Origin {
+                input: &input.name,
+                file: &self.name,
+                received_at: self.pending.received_at,
+                run: input.reading.run,
+                transform_version: &input.reading.transform_version,
+            };
+            let batch = rejection_batch(block, &checked.rejected, &origin)?;
+            if rejections.blocking_send(batch).is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(checked.accepted.num_rows() == 0 || (outlet.accepted)(checked.accepted))
+    }
+
+    /// A block's columns and the system columns.
+    fn rows(&self, input: &InputReader, block: &Block) -> Result<RecordBatch> {
+        let count = block.batch.num_rows();
+        let received = TimestampMicrosecondArray::from_value(self.pending.received_at, count)
+            .with_timezone("UTC");
+        let failed = |e: arrow::error::ArrowError| RunError::sql(&input.name, &e.into());
+        let names = Int32Array::from_value(0, count);
+        let names = DictionaryArray::<Int32Type>::try_new(names, Arc::clone(&self.names))
+            .map_err(failed)?;
+        let mut columns = input
+            .from_path
+            .beside(block.batch.columns(), &self.from_path, count);
+        columns.push(Arc::new(received));
+        columns.push(Arc::new(names));
+        columns.push(Arc::new(block.lines.clone()));
+        RecordBatch::try_new(Arc::clone(&input.schema), columns).map_err(failed)
+    }
+
+    /// Looks at the file once more, and tells the input what it has yielded, if that is kept.
+    fn finish(&self, input: &InputReader, is_kept: bool) -> Result<()> {
+        let hash = is_kept.then(|| self.bytes.hash(self.pending.size));
+        let hash = hash.transpose().map_err(|e| io_error(&self.pending, e))?;
+        refuse_changed(&self.pending)?;
+        let Some(hash) = hash else {
+            return Ok(());
+        };
+        let found = std::mem::take(&mut lock(&self.progress).found);
+        let warnings = self.reader.warnings().into_iter();
+        let warnings = warnings.map(|warning| format!("{}: {warning}", self.name));
+        let mut yielded = lock(&input.yielded);
+        yielded.warnings.extend(warnings);
+        yielded.reasons.add(found.reasons);
+        yielded.warned += found.warned;
+        yielded.files.push(FileRecord {
+            rows: found.rows,
+            accepted: found.accepted,
+            rejected: found.rejected,
+            header: self.reader.header().to_owned(),
+            ..record(input, &self.pending, hash)
+        });
+        Ok(())
+    }
+}
+
+/// A thread that is reading a file. One that does not say that it is at the end has left early,
+/// however that came about.
+struct Visit<'a>(&'a OpenFile);
+
+impl<'a> Visit<'a> {
+    /// `None` where there is nothing left to read.
+    fn begin(file: &'a OpenFile) -> Option<Self> {
+        let mut progress = lock(&file.progress);
+        if progress.exhausted {
+            return None;
+        }
+        progress.threads += 1;
+        Some(Self(file))
+    }
+
+    /// Leaves the file at its end; whether all of it is read, and nobody else is in it. That is
+    /// so for one thread only, because nobody enters a file that is exhausted.
+    fn end(self) -> bool {
+        let file = self.0;
+        std::mem::forget(self);
+        let mut progress = lock(&file.progress);
+        progress.threads -= 1;
+        progress.exhausted = true;
+        progress.threads == 0 && !progress.abandoned
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        let mut progress = lock(&self.0.progress);
+        progress.threads -= 1;
+        progress.abandoned = true;
+    }
+}
+
+/// Takes note of a file in which nothing is.
+fn found_empty(input: &InputReader, pending: &PendingFile, bytes: &Hashing) -> Result<()> {
+    let hash = bytes.hash(pending.size);
+    let hash = hash.map_err(|e| io_error(pending, e))?;
+    refuse_changed(pending)?;
+    let mut yielded = lock(&input.yielded);
+    match input.reading.on_empty {
+        OnEmpty::Wait => {
+            yielded.empty += 1;
+            yielded.warnings.push(format!(
+                "{}: the file is empty; it stays pending until there is something in it",
+                pending.name()
+            ));
+        }
+        OnEmpty::Load => yielded.files.push(record(input, pending, hash)),
+        OnEmpty::Fail => {
+            return Err(RunError::Input {
+                place: pending.name(),
+                message: "there is nothing in the file, and on_empty is fail; mend or remove it; \
+                          nothing was published"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What is remembered of a file without rows.
+fn record(input: &InputReader, pending: &PendingFile, hash: String) -> FileRecord {
+    FileRecord {
+        input: input.name.clone(),
+        path: pending.name(),
+        size: pending.size as i64,
+        modified: pending.modified,
+        hash,
+        run: input.reading.run,
+        rows: 0,
+        accepted: 0,
+        rejected: 0,
+        header: String::new(),
+    }
+}
+
+/// Fails for a file that is not what was discovered.
+fn refuse_changed(file: &PendingFile) -> Result<()> {
+    if is_unchanged(file)? {
+        return Ok(());
+    }
+    Err(RunError::Input {
+        place: file.name(),
+        message: "the file changed while it was read; nothing was published; \
+                  run again when its writer has finished"
+            .to_owned(),
+    })
+}
+
+fn io_error(file: &PendingFile, source: io::Error) -> RunError {
+    RunError::Io {
+        path: file.path.clone(),
+        source,
+    }
+}
+
+fn failed(file: &str, error: &ReadError) -> RunError {
+    RunError::Input {
+        place: file.to_owned(),
+        message: error_chain(error),
+    }
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
