@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
@@ -239,12 +239,13 @@ fn finish(
 ) -> Result<Shaped> {
     let sql = Sql::of(table);
     let failed = |e: DataFusionError| sql.failed(&e);
-    for (what, columns) in [
+    let ordering = [
         ("key", &table.key),
         ("refresh_by", &table.refresh_by),
         ("partition_by", &table.partition_by),
         ("newest_by", &table.newest_by),
-    ] {
+    ];
+    for (what, columns) in ordering {
         if let Some(missing) = columns.iter().find(|column| !output.contains(column)) {
             return Err(sql.wrong(format!(
                 "{what} names {missing}, which its SQL does not select; it selects {}",
@@ -275,6 +276,16 @@ fn finish(
         };
         exprs.push(expr.alias(column));
         fields.push(Field::new(column, stored, true));
+    }
+    for (what, columns) in ordering {
+        let is_nested = |field: &&Field| field.data_type().is_nested();
+        let mut nested = fields.iter().filter(is_nested).map(Field::name);
+        if let Some(column) = nested.find(|name| columns.contains(name)) {
+            return Err(sql.wrong(format!(
+                "{what} names {column}, which has parts, and rows are not told apart or sorted by \
+                 those; select what is meant of it, as in {column}['id'] AS id"
+            )));
+        }
     }
     for expr in last {
         let (_, field) = expr.to_field(plan.schema().as_ref()).map_err(failed)?;
@@ -315,8 +326,36 @@ fn stored_type(data_type: &DataType) -> Option<DataType> {
         | DataType::Float64
         | DataType::Decimal128(_, _)
         | DataType::Date32 => data_type.clone(),
+        DataType::Struct(fields) => {
+            let fields = fields.iter().map(|field| stored_part(field.name(), field));
+            DataType::Struct(fields.collect::<Option<Fields>>()?)
+        }
+        DataType::List(element)
+        | DataType::LargeList(element)
+        | DataType::ListView(element)
+        | DataType::LargeListView(element)
+        | DataType::FixedSizeList(element, _) => {
+            DataType::List(Arc::new(stored_part("element", element)?))
+        }
+        DataType::Map(entries, _) => {
+            let DataType::Struct(entry) = entries.data_type() else {
+                return None;
+            };
+            let [key, value] = entry.as_ref() else {
+                return None;
+            };
+            let key = stored_part("key", key)?.with_nullable(false);
+            let entry = Fields::from(vec![key, stored_part("value", value)?]);
+            let entry = Field::new("key_value", DataType::Struct(entry), false);
+            DataType::Map(Arc::new(entry), false)
+        }
         _ => return None,
     })
+}
+
+/// A part of a nested value as tables hold it: under the name that Parquet and Delta have for it.
+fn stored_part(name: &str, part: &Field) -> Option<Field> {
+    Some(Field::new(name, stored_type(part.data_type())?, true))
 }
 
 /// An input that a subquery of an expression reads, if there is one.
