@@ -160,7 +160,7 @@ fn decimals_of_another_precision_and_scale_are_exact_or_faults() {
             "0.00",
         ]
     );
-    let read = read_as(found(vec![99_990_000, 999_900_000_0]), decimal(8, 4));
+    let read = read_as(found(vec![99_990_000, 9_999_000_000]), decimal(8, 4));
     assert_eq!(
         values(&read),
         [
