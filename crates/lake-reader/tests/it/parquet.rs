@@ -496,6 +496,11 @@ fn nested_values_are_made_by_name_and_faults_say_where() {
         ]
     );
     assert_eq!(
+        read.rows[1].cells, "{k0: 0}|∅",
+        "a value is as wrong as its parts"
+    );
+    assert_eq!(read.rows[3].cells, "∅|∅");
+    assert_eq!(
         read.rows[3].raw,
         r#"{"payload":{"items":[{"price":"x","name":"c"},{"price":"4","name":null}],"inner":{"deep":4}},"tags":{"k0":0,"k1":1073741824,"k2":2147483648}}"#
     );
