@@ -35,6 +35,19 @@
 //! # Ok::<(), lake_reader::ReadError>(())
 //! ```
 //!
+//! # What a text is
+//!
+//! - gzip and zstd are recognised by the first bytes of a file, not by its name, and may have any
+//!   number of members or frames. Zeros behind the last gzip member mean nothing; anything else that
+//!   follows compressed data, and data that is damaged, is a [`ReadError::Damaged`].
+//! - Compressed data that stops before its end is a [`ReadError::Truncated`], after all records that
+//!   are whole. With [`OnTruncated::Reject`] it is a [`Warning::Truncated`], and the record that is
+//!   cut, if there is one, is one broken record. A header that is cut is an error in any case.
+//! - UTF-16 and ISO 8859-1 are read where [`Layout::encoding`] says so. Nothing is lost: what they
+//!   cannot mean becomes bytes that UTF-8 cannot have, and thereby a fault of its record. Half of a
+//!   surrogate pair becomes the three bytes of its number; an odd byte at the end stays as it is, or
+//!   becomes an overlong form of two bytes. Offsets and raw text are those of the text in UTF-8.
+//!
 //! # What a record is
 //!
 //! - Fields are separated by commas. A quote (`"`) opens only at the very start
@@ -107,6 +120,28 @@
 //!   which the broken record starts.
 //! - A file that ends inside of an array or a record is cut off, which
 //!   [`Options::on_truncated`] decides on as for compressed data that stops before its end.
+//!
+//! # What a Parquet file is
+//!
+//! Its rows are the records, counted from 1 in [`Block::lines`]; their raw text is a JSON object of
+//! the columns that are read, which are the declared ones. Columns are found by name, and so are the
+//! fields of structs. A value becomes the declared type exactly, or is a fault:
+//!
+//! | in the file | can be declared as |
+//! |---|---|
+//! | text, bytes | text, json, or what the texts say: they are parsed as in any other format |
+//! | boolean | boolean |
+//! | integers of any width and sign | int32, int64, decimal |
+//! | decimals of any precision and scale | decimal |
+//! | floating point numbers of any width | float64 |
+//! | date | date |
+//! | timestamps of any unit | timestamp; those that are not in UTC are what clocks show in [`Rules::zone`]; of the oldest kind (INT96), what is below a microsecond is not read |
+//! | struct, list, map with text keys | struct, list, map |
+//!
+//! Only Parquet's own types count, not what a writer adds about Arrow. Anything else is a
+//! [`HeaderError::OtherType`]. A NULL is NULL, and a text without characters is one. A row with more
+//! than [`Options::max_record_bytes`] of text is a broken record. A file that is damaged or cut is a
+//! [`ReadError::Parquet`].
 
 mod block;
 mod chunk;

@@ -22,7 +22,7 @@ use parquet::arrow::arrow_reader::{
 use crate::block::Block;
 use crate::chunk::Options;
 use crate::layout::Layout;
-use crate::mismatch::Warning;
+use crate::mismatch::{HeaderError, Warning};
 use crate::reader::{Opened, Pieces, ReadError};
 use crate::source::Ranges;
 
@@ -57,6 +57,9 @@ pub(crate) fn open(
     options: Options,
 ) -> Result<Opened, ReadError> {
     let stored = Stored::new(ranges).map_err(|source| ReadError::Io { offset: 0, source })?;
+    if stored.is_empty() {
+        return Err(HeaderError::Empty.into());
+    }
     let footer = footer(&stored)?;
     let metadata = &footer.metadata;
     let binding = Binding::new(metadata.schema(), layout, options)?;

@@ -111,7 +111,18 @@ impl Binding {
             .enumerate()
             .map(|(index, shape)| {
                 let place = Place::Column(&shape.column().name);
-                shape.convert(index, place, file, rows, faults)
+                let earlier = faults.len();
+                let array = shape.convert(index, place, file, rows, faults);
+                let found = &faults[earlier..];
+                if !shape.column().data_type.is_nested() || found.is_empty() {
+                    return array;
+                }
+                // A value is as wrong as any of its parts.
+                let mut is_wrong = vec![false; rows];
+                for fault in found {
+                    is_wrong[fault.row as usize] = true;
+                }
+                nullif(&array, &BooleanArray::from(is_wrong)).unwrap_or(array)
             })
             .collect()
     }

@@ -33,6 +33,10 @@ impl Stored {
             ranges: ranges.into(),
         })
     }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.size == 0
+    }
 }
 
 impl Length for Stored {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::array::Array as _;
 use lake_reader::{Block, Format, Layout, OnTruncated, Options, ReadError, Reader};
 
 use crate::mutate::{Random, mutate};
@@ -215,20 +215,11 @@ fn shown(error: &ReadError) -> String {
 /// The rows of a block; an error where it contradicts itself.
 fn rows(block: &Block) -> Result<Vec<Row>, String> {
     let count = block.batch.num_rows();
-    let format = FormatOptions::new().with_null("∅");
-    let columns = block.batch.columns().iter();
-    let cells: Vec<_> = columns
-        .map(|c| ArrayFormatter::try_new(c, &format).unwrap())
-        .collect();
     let mut texts = vec![String::new(); count];
     for (row, text) in texts.iter_mut().enumerate() {
-        for cell in &cells {
-            // An instant out of the range of calendars is shown as an error, and still is a value.
-            let _ = write!(
-                text,
-                "{}|",
-                cell.value(row).try_to_string().unwrap_or_default()
-            );
+        for column in block.batch.columns() {
+            // Not as people read it: that would need a database of time zones.
+            let _ = write!(text, "{:?}|", column.slice(row, 1));
         }
     }
     for fault in &block.faults {

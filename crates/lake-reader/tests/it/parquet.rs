@@ -160,7 +160,7 @@ fn decimals_of_another_precision_and_scale_are_exact_or_faults() {
             "0.00",
         ]
     );
-    let read = read_as(found(vec![99_990_000, 999_900_000_0]), decimal(8, 4));
+    let read = read_as(found(vec![99_990_000, 9_999_000_000]), decimal(8, 4));
     assert_eq!(
         values(&read),
         [
@@ -495,6 +495,11 @@ fn nested_values_are_made_by_name_and_faults_say_where() {
              type: payload.items[0].price: 'x' is not a decimal(4, 2)",
         ]
     );
+    assert_eq!(
+        read.rows[1].cells, "{k0: 0}|∅",
+        "a value is as wrong as its parts"
+    );
+    assert_eq!(read.rows[3].cells, "∅|∅");
     assert_eq!(
         read.rows[3].raw,
         r#"{"payload":{"items":[{"price":"x","name":"c"},{"price":"4","name":null}],"inner":{"deep":4}},"tags":{"k0":0,"k1":1073741824,"k2":2147483648}}"#

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use bytes::Bytes;
-use lake_reader::{Column, ColumnType, Format, Layout, Options, ReadError};
+use lake_reader::{Column, ColumnType, Format, HeaderError, Layout, Options, ReadError};
 use proptest::prelude::*;
 
 use crate::stored::{outcome, parquet};
@@ -31,7 +31,7 @@ fn file() -> Vec<u8> {
 
 #[test]
 fn what_is_no_parquet_file_is_said_to_be_none() {
-    for file in ["", "a,b\n1,2\n", "PAR1", "PAR1    PAR1"] {
+    for file in ["a,b\n1,2\n", "PAR1", "PAR1    PAR1"] {
         let error = outcome(file, &layout(), Options::default()).error.unwrap();
         let message = error.to_string();
         assert!(
@@ -44,7 +44,12 @@ fn what_is_no_parquet_file_is_said_to_be_none() {
 #[test]
 fn a_file_cut_anywhere_is_an_error() {
     let file = file();
-    for cut in 0..file.len() {
+    let empty = outcome("", &layout(), Options::default()).error.unwrap();
+    assert!(
+        matches!(empty, ReadError::Header(HeaderError::Empty)),
+        "{empty}"
+    );
+    for cut in 1..file.len() {
         let error = outcome(&file[..cut], &layout(), Options::default())
             .error
             .unwrap();
