@@ -48,17 +48,22 @@
 //!   surrogate pair becomes the three bytes of its number; an odd byte at the end stays as it is, or
 //!   becomes an overlong form of two bytes. Offsets and raw text are those of the text in UTF-8.
 //!
-//! # What a record is
+//! # What a record of delimited text is
 //!
-//! - Fields are separated by commas. A quote (`"`) opens only at the very start
-//!   of a field; anywhere else it is ordinary text. Inside quotes, two quotes
-//!   are one literal quote, and one quote closes.
+//! - What separates, encloses and escapes is what the [`Dialect`] says; nothing is guessed. A quote
+//!   opens only at the very start of a field; anywhere else it is ordinary text. Inside quotes, two
+//!   quotes are one literal quote, and one quote closes; text after it is a fault.
+//! - An escape takes the meaning from the byte that follows, inside quotes and outside, and is not
+//!   part of the value. A line feed that is escaped does not end a record.
 //! - LF and CRLF end a record. A CR anywhere else is text, as in RFC 4180; only
 //!   at the end of the file does it end a record too, because that is a CRLF
 //!   which was cut in the middle.
 //! - A byte order mark at the start of the file is skipped, a missing line end
 //!   at the end of the file is fine, and lines without any text are skipped,
-//!   but counted as lines.
+//!   but counted as lines. So are comments: lines that start with the comment character where a
+//!   record would start, however long.
+//! - A record has as many fields as the header has, or, without a header, as many as columns are
+//!   declared. Fewer or more are a fault.
 //! - A quote that is still open at the end of the file, or after
 //!   [`Options::max_record_bytes`], is taken for a mistake: the line on which
 //!   its record starts is one broken record, and reading goes on with the next
@@ -66,8 +71,8 @@
 //! - A record longer than the limit is one broken record, of which only the
 //!   first bytes are kept. It ends at the first line end after the limit.
 //!
-//! None of this depends on the chunk size: the same bytes give the same rows,
-//! lines and faults.
+//! None of this depends on the chunk size or on how many threads read: the same bytes give the
+//! same rows, lines and faults.
 //!
 //! # What a value is
 //!
@@ -80,6 +85,10 @@
 //! | decimal(p, s) | an optional sign, digits, and a fraction; no exponent; decimal places beyond the scale only if they are zeros |
 //! | date | `YYYY-MM-DD`, years 0001 to 9999 |
 //! | timestamp | a date, `T` or a space, `HH:MM`, and optionally `:SS`, a fraction down to microseconds, and a zone (`Z`, `+HH`, `+HHMM`, `+HH:MM`); without a zone it is UTC |
+//! | json | one JSON value, kept as it is written |
+//!
+//! [`Rules`] say where a column is written otherwise: spellings of NULL and of booleans, forms of
+//! dates and timestamps, their zone, separators in numbers, and whitespace.
 //!
 //! An empty field is NULL. A quoted empty field is the empty string in a text
 //! column and NULL in any other. A required column takes neither NULL nor the

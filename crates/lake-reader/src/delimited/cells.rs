@@ -11,7 +11,7 @@ use arrow::array::{
     ArrayRef, ArrowPrimitiveType, BooleanArray, NullBufferBuilder, PrimitiveArray, StringArray,
     StringBuilder, new_null_array,
 };
-use arrow::buffer::{BooleanBuffer, OffsetBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{
     Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
@@ -181,7 +181,6 @@ impl Cells<'_> {
 
     /// Text is copied first and validated once for the whole column.
     fn text(self, faults: &mut Vec<Fault>) -> StringArray {
-        let earlier = faults.len();
         let mut nulls = NullBufferBuilder::new(self.rows.len());
         let mut offsets: Vec<i32> = Vec::with_capacity(self.rows.len() + 1);
         offsets.push(0);
@@ -205,29 +204,32 @@ impl Cells<'_> {
             offsets.push(values.len() as i32);
         }
         let offsets = OffsetBuffer::new(offsets.into());
-        match StringArray::try_new(offsets, values.into(), nulls.finish()) {
+        let (values, nulls) = (Buffer::from(values), nulls.finish());
+        match StringArray::try_new(offsets.clone(), values.clone(), nulls.clone()) {
             Ok(array) => array,
-            Err(_) => {
-                faults.truncate(earlier);
-                self.text_with_bad_bytes(faults)
-            }
+            Err(_) => self.without_bad_bytes(&offsets, &values, nulls.as_ref(), faults),
         }
     }
 
-    /// The same for a column in which some field is not UTF-8.
+    /// The same for a column in which some text is not UTF-8.
     #[cold]
-    fn text_with_bad_bytes(self, faults: &mut Vec<Fault>) -> StringArray {
-        let mut array = StringBuilder::with_capacity(self.rows.len(), 0);
-        for (row, field) in self.rows.fields(self.position).enumerate() {
-            match self.unquoted(row, field, faults) {
-                None => array.append_null(),
-                Some(text) => match std::str::from_utf8(&text) {
-                    Ok(text) => array.append_value(text),
-                    Err(_) => {
-                        faults.push(self.not_utf_8(row, &text));
-                        array.append_null();
-                    }
-                },
+    fn without_bad_bytes(
+        self,
+        offsets: &[i32],
+        values: &[u8],
+        nulls: Option<&NullBuffer>,
+        faults: &mut Vec<Fault>,
+    ) -> StringArray {
+        let mut array = StringBuilder::with_capacity(self.rows.len(), values.len());
+        for (row, bounds) in offsets.windows(2).enumerate() {
+            let text = &values[bounds[0] as usize..bounds[1] as usize];
+            match std::str::from_utf8(text) {
+                Ok(_) if nulls.is_some_and(|nulls| nulls.is_null(row)) => array.append_null(),
+                Ok(text) => array.append_value(text),
+                Err(_) => {
+                    faults.push(self.not_utf_8(row, text));
+                    array.append_null();
+                }
             }
         }
         array.finish()
