@@ -20,6 +20,7 @@ mod error;
 mod merge;
 mod newest;
 mod overlay;
+mod partitioned;
 mod prepare;
 mod prepared;
 mod root;

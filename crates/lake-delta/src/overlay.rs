@@ -20,6 +20,7 @@ use object_store::{
     ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
 };
 
+use crate::partitioned::PartitionedTable;
 use crate::prepared::{Prepared, Stamp};
 use crate::table::commit_path;
 use crate::{Error, Result, Snapshot};
@@ -75,7 +76,20 @@ impl Prepared {
             .await
             .map_err(|e| Error::delta(self.name(), e))?;
         let provider = table.table_provider().await;
-        provider.map_err(|e| Error::query(self.name(), e))
+        let provider: Arc<dyn TableProvider> =
+            provider.map_err(|e| Error::query(self.name(), e))?;
+        if self.spec.partition_by.is_empty() {
+            return Ok(provider);
+        }
+        let partition_by = &self.spec.partition_by;
+        let files = self.current_files();
+        let prefix = self.place.prefix();
+        Ok(Arc::new(PartitionedTable::new(
+            provider,
+            prefix,
+            partition_by,
+            files,
+        )))
     }
 }
 

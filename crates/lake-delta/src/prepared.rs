@@ -185,12 +185,15 @@ impl Prepared {
 
     /// How many rows the table has after this change.
     pub fn rows(&self) -> u64 {
+        self.current_files().filter_map(crate::stats::rows).sum()
+    }
+
+    /// The data files that the table has after this change.
+    pub(crate) fn current_files(&self) -> impl Iterator<Item = &Add> {
         let removed: HashSet<&str> = self.removes.iter().map(|add| add.path.as_str()).collect();
         let kept = self.base.iter().flat_map(|base| &base.files);
-        kept.filter(|add| !removed.contains(add.path.as_str()))
+        kept.filter(move |add| !removed.contains(add.path.as_str()))
             .chain(&self.adds)
-            .filter_map(crate::stats::rows)
-            .sum()
     }
 
     /// Paths of the data files that this change wrote, relative to the table.

@@ -81,6 +81,8 @@ impl Settings {
         let mut config = SessionConfig::new().with_target_partitions(self.threads.max(1));
         config.options_mut().execution.time_zone = Some("UTC".into());
         config.options_mut().sql_parser.collect_spans = true;
+        // Rows that are spread by some of the columns of a group are spread by the group.
+        config.options_mut().optimizer.subset_repartition_threshold = 1;
         // Every sort of every thread sets this aside, and may not ask for more than there is.
         let aside = &mut config.options_mut().execution.sort_spill_reservation_bytes;
         *aside = (*aside).min(share / (8 * self.threads.max(1)));

@@ -9,6 +9,8 @@ mod faults;
 #[cfg(test)]
 mod merge;
 #[cfg(test)]
+mod partitioned;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod sequences;
