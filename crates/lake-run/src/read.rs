@@ -6,6 +6,7 @@
 //! by side, and one large file by all of them.
 
 mod file;
+mod gather;
 mod hashing;
 mod layout;
 mod pass;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
@@ -13,6 +14,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 
 use super::file::Outlet;
+use super::gather::Gather;
 use super::pass::Pass;
 use super::{InputReader, lock};
 
@@ -120,17 +122,23 @@ impl PartitionStream for Part {
         let schema = Arc::clone(&self.passes.reader.schema);
         let mut stream = RecordBatchReceiverStreamBuilder::new(schema, WAITING_ROWS);
         let rows = stream.tx();
+        let gathered = Arc::clone(&self.passes.reader.schema);
         let rejections = pass.is_kept.then(|| lock(&pass.input.rejections).clone());
         stream.spawn_blocking(move || {
-            let mut outlet = Outlet {
-                accepted: &mut |batch| rows.blocking_send(Ok(batch)).is_ok(),
+            let mut gather = Gather::new(gathered, |batch: Result<_, ArrowError>| {
+                rows.blocking_send(batch.map_err(Into::into)).is_ok()
+            });
+            let done = pass.read(&mut Outlet {
+                accepted: &mut |batch| gather.push(batch),
                 rejections: rejections.flatten(),
-            };
-            pass.read(&mut outlet).map_err(|error| {
+            });
+            done.map_err(|error| {
                 let message = error.to_string();
                 lock(&pass.input.yielded).error.get_or_insert(error);
                 DataFusionError::Execution(message)
-            })
+            })?;
+            gather.flush();
+            Ok(())
         });
         stream.build()
     }

@@ -29,9 +29,9 @@ pub(super) enum Cell {
     Timestamp(i64),
     /// Without white space between tokens.
     Json(String),
-    List(Vec<Cell>),
-    Map(Vec<(String, Cell)>),
-    Struct(Vec<(&'static str, Cell)>),
+    List(Vec<Self>),
+    Map(Vec<(String, Self)>),
+    Struct(Vec<(&'static str, Self)>),
 }
 
 /// The days that have a year of four digits.

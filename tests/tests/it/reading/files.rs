@@ -1,5 +1,6 @@
 //! Files that are made of known values, and who is to read them.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -196,7 +197,7 @@ impl Files {
         let mut written = String::new();
         for row in &rows {
             let row: Value = row.iter().map(Cell::form).collect();
-            written.push_str(&format!("{row}\n"));
+            writeln!(written, "{row}").unwrap();
         }
         fs::write(&lines, written).unwrap();
         self.writing

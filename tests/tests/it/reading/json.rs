@@ -1,5 +1,7 @@
 //! Writing JSON in every way that says the same.
 
+use std::fmt::Write as _;
+
 use lake_reader::Column;
 use serde_json::Value;
 
@@ -161,12 +163,12 @@ impl Writer<'_> {
         match self.random.below(6) {
             0 if self.any_notation => self.string(text),
             1 if self.any_notation && !text.contains('.') => {
-                self.out.push_str(&format!("{text}.000"));
+                write!(self.out, "{text}.000").unwrap();
             }
-            2 if self.any_notation => self.out.push_str(&format!("{text}e0")),
+            2 if self.any_notation => write!(self.out, "{text}e0").unwrap(),
             // Zeros in front are not JSON.
             3 if self.any_notation && !text.contains('.') && text != "0" => {
-                self.out.push_str(&format!("{text}000E-3"));
+                write!(self.out, "{text}000E-3").unwrap();
             }
             _ => self.out.push_str(text),
         }
@@ -202,7 +204,7 @@ impl Writer<'_> {
             if escapes_all || (c < ' ' && short.is_none()) || self.random.one_in(50) {
                 let mut units = [0; 2];
                 for unit in c.encode_utf16(&mut units) {
-                    self.out.push_str(&format!("\\u{unit:04x}"));
+                    write!(self.out, "\\u{unit:04x}").unwrap();
                 }
             } else if let Some(short) = short {
                 self.out.push_str(short);
