@@ -17,6 +17,7 @@ Every form but the nested ones is a string. NULL is null.
 """
 
 import csv
+import io
 import json
 import struct
 import sys
@@ -74,7 +75,7 @@ def python_csv(job: Job) -> Rows:
         dialect |= {"quoting": csv.QUOTE_NONE, "quotechar": None}
     if options["escape"]:
         dialect["escapechar"] = options["escape"]
-    with open(job["file"], encoding="utf-8-sig", newline="") as file:
+    with opened(job) as file:
         records = csv.reader(file, **dialect)
         if options["header"]:
             names = next(records)
@@ -85,6 +86,22 @@ def python_csv(job: Job) -> Rows:
                 field if column["type"] == "text" else None if field == "" else form(parsed(field, column["type"]), column["type"])
                 for field, column in zip(record, columns)
             ]
+
+
+def opened(job: Job) -> io.TextIOWrapper:
+    """The text of a file, unpacked; no line end is changed."""
+    options = job["options"]
+    if options.get("compression"):
+        file = pyarrow.input_stream(job["file"], compression=options["compression"])
+    else:
+        file = open(job["file"], "rb")
+    return io.TextIOWrapper(file, encoding=codec(job), newline="")
+
+
+def codec(job: Job) -> str:
+    """The encoding as Python names it: a byte order mark of UTF-8 is skipped."""
+    encoding = job["options"].get("encoding") or "utf-8"
+    return {"utf-8": "utf-8-sig", "utf-16le": "utf-16-le", "utf-16be": "utf-16-be"}.get(encoding, encoding)
 
 
 def parsed(text: str, type: str) -> Any:
@@ -118,22 +135,22 @@ class Number(str):
 
 def python_ndjson(job: Job) -> Rows:
     """Every line as `json` parses it; numbers are exact."""
-    with open(job["file"], encoding="utf-8-sig", newline="\n") as file:
-        for line in file:
+    with opened(job) as file:
+        for line in file.read().split("\n"):
             if line.strip():
                 yield declared(json.loads(line, parse_float=Number, parse_int=Number), job)
 
 
 def python_json(job: Job) -> Rows:
     """An array of objects as `json` parses it; numbers are exact."""
-    text = Path(job["file"]).read_bytes().decode("utf-8-sig")
+    text = opened(job).read()
     for record in json.loads(text, parse_float=Number, parse_int=Number):
         yield declared(record, job)
 
 
 def python_json_sequence(job: Job) -> Rows:
     """One object after the other, as `json` parses each."""
-    text = Path(job["file"]).read_bytes().decode("utf-8-sig")
+    text = opened(job).read()
     decoder = json.JSONDecoder(parse_float=Number, parse_int=Number)
     at = 0
     while rest := text[at:].lstrip(" \t\r\n"):
@@ -184,26 +201,38 @@ def duckdb_csv(job: Job) -> Rows:
         "nullstr = ''",
         "max_line_size = 16777216",
         "buffer_size = 67108864",
+        # Otherwise it takes a line end from within quotes for that of the file.
+        f"new_line = {literal(repr(options['line_end'])[1:-1])}",
         f"header = {str(options['header']).lower()}",
         f"delim = {literal(options['delimiter'])}",
         f"quote = {literal(options['quote'])}",
         f"escape = {literal(options['escape'] or options['quote'])}",
         f"comment = {literal(options['comment'])}",
         f"parallel = {str(options['parallel']).lower()}",
+        *compression(job),
     ]
     return duckdb_rows(job, "read_csv", settings)
 
 
 def duckdb_ndjson(job: Job) -> Rows:
-    return duckdb_rows(job, "read_json", ["format = 'newline_delimited'", "maximum_object_size = 16777216"])
+    return duckdb_read_json(job, "newline_delimited")
 
 
 def duckdb_json(job: Job) -> Rows:
-    return duckdb_rows(job, "read_json", ["format = 'array'", "maximum_object_size = 16777216"])
+    return duckdb_read_json(job, "array")
 
 
 def duckdb_json_sequence(job: Job) -> Rows:
-    return duckdb_rows(job, "read_json", ["format = 'unstructured'", "maximum_object_size = 16777216"])
+    return duckdb_read_json(job, "unstructured")
+
+
+def duckdb_read_json(job: Job, format: str) -> Rows:
+    settings = [f"format = {literal(format)}", "maximum_object_size = 16777216", *compression(job)]
+    return duckdb_rows(job, "read_json", settings)
+
+
+def compression(job: Job) -> list[str]:
+    return [f"compression = {literal(job['options'].get('compression') or 'uncompressed')}"]
 
 
 def duckdb_parquet(job: Job) -> Rows:
@@ -216,7 +245,8 @@ def duckdb_rows(job: Job, function: str, settings: list[str] | None) -> Iterator
     if settings is not None:
         types = ", ".join(f"{literal(column['name'])}: {literal(sql_type(column['type']))}" for column in columns)
         arguments += [f"columns = {{{types}}}", *settings]
-    selected = ", ".join(selection(column) for column in columns)
+    # What a file stores otherwise is read as what is declared; other formats are told with the columns.
+    selected = ", ".join(selection(column, cast=settings is None) for column in columns)
     connection = utc()
     answer = connection.execute(f"SELECT {selected} FROM {function}({', '.join(arguments)})")
     while rows := answer.fetchmany(1000):
@@ -224,10 +254,12 @@ def duckdb_rows(job: Job, function: str, settings: list[str] | None) -> Iterator
             yield [form(value, column["type"]) for value, column in zip(row, columns)]
 
 
-def selection(column: dict[str, Any]) -> str:
+def selection(column: dict[str, Any], cast: bool) -> str:
     name = '"' + column["name"].replace('"', '""') + '"'
+    if cast:
+        name += "::" + sql_type(column["type"])
     # An instant as a number, because Python's would need a database of time zones.
-    return f"epoch_us({name}::TIMESTAMPTZ)" if column["type"] == "timestamp" else name
+    return f"epoch_us({name})" if column["type"] == "timestamp" else name
 
 
 def utc() -> duckdb.DuckDBPyConnection:
@@ -252,6 +284,28 @@ def sql_type(type: Type) -> str:
 
 def literal(text: str | None) -> str:
     return "'" + (text or "").replace("'", "''") + "'"
+
+
+# Files stored in another way.
+
+
+def pack(job: Job) -> None:
+    """A file in another encoding, or compressed in three pieces."""
+    text = Path(job["plain"]).read_bytes().decode("utf-8-sig")
+    encoding = {"utf-8-sig": "utf-8"}.get(codec(job), codec(job))
+    data = text.encode(encoding)
+    if codec_name := job["options"]["compression"]:
+        third = len(data) // 3
+        pieces = data[:third], data[third : 2 * third], data[2 * third :]
+        data = b"".join(packed(piece, codec_name) for piece in pieces)
+    Path(job["file"]).write_bytes(data)
+
+
+def packed(data: bytes, compression: str) -> bytes:
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.CompressedOutputStream(sink, compression) as out:
+        out.write(data)
+    return sink.getvalue().to_pybytes()
 
 
 # Parquet files by other writers, of values in the one form.
@@ -342,6 +396,8 @@ def stored_type(column: dict[str, Any]) -> pyarrow.DataType:
         return arrow_type(stored)
     if stored == "dictionary":
         return pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    if stored == "int96":
+        return pyarrow.timestamp("ns", "UTC")
     if stored.startswith("timestamp"):
         unit, _, zone = stored.removeprefix("timestamp[").removesuffix("]").partition(", ")
         return pyarrow.timestamp(unit, zone or None)
@@ -401,7 +457,7 @@ READERS: dict[str, Callable[[Job], Rows]] = {
     "DuckDB's read_json, object by object": duckdb_json_sequence,
     "DuckDB's read_parquet": duckdb_parquet,
 }
-WRITERS: dict[str, Callable[[Job], None]] = {"pyarrow": pyarrow_writes, "DuckDB": duckdb_writes}
+WRITERS: dict[str, Callable[[Job], None]] = {"pyarrow": pyarrow_writes, "DuckDB": duckdb_writes, "the packer": pack}
 
 if __name__ == "__main__":
     main()

@@ -8,11 +8,12 @@ pub struct Options {
     pub chunk_bytes: usize,
     /// How many bytes a record may have, up to its line end.
     pub max_record_bytes: usize,
-    /// What happens where compressed data stops before its end.
+    /// What happens where compressed data stops before its end, or JSON inside of an array or a
+    /// record.
     pub on_truncated: OnTruncated,
 }
 
-/// What happens where compressed data stops before its end.
+/// What happens where compressed data stops before its end, or JSON inside of an array or a record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnTruncated {
     /// The records before the cut are delivered, and then reading fails.

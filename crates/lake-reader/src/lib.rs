@@ -71,6 +71,42 @@
 //! An empty field is NULL. A quoted empty field is the empty string in a text
 //! column and NULL in any other. A required column takes neither NULL nor the
 //! empty string. Spaces and tabs around a value are ignored, except in text.
+//!
+//! # JSON
+//!
+//! The grammar is [RFC 8259](https://www.rfc-editor.org/rfc/rfc8259), exactly, with objects and
+//! arrays up to 128 deep. What is not JSON is a fault that names the byte, and what could be there.
+//!
+//! | type | accepted |
+//! |---|---|
+//! | text | strings, as the text that they mean; half of a surrogate pair is a fault |
+//! | boolean | `true` and `false`; declared spellings as strings or numbers |
+//! | int32, int64 | numbers that are whole in any notation: `7`, `7.0`, `7e2` |
+//! | float64 | finite numbers |
+//! | decimal(p, s) | numbers in any notation, exactly; never through a float |
+//! | date, timestamp | strings; numbers only where a declared format takes them |
+//! | json | any value, as its text without the whitespace outside of strings |
+//! | struct | objects, by the names of its fields |
+//! | list | arrays |
+//! | map | objects; a name that is there twice is a fault |
+//!
+//! - In every type but text and json, a string is what the same text is in a delimited file, with
+//!   the same [`Rules`]: `"12.50"` is a decimal, and `"12,50"` one where a comma separates the
+//!   fraction. Numbers are written as JSON writes them, whatever the rules say.
+//! - `null` and a missing field are NULL, and so are declared spellings of NULL. A field that is
+//!   there twice in one object is a fault: nobody can know which one is meant.
+//! - Every wrong value is a fault of its own that says where it is: `items[3].price`. Cells of
+//!   declared columns that have a fault in any part are NULL as a whole.
+//! - In [`Format::NdJson`], a record is a line.
+//! - In [`Format::Json`], records are the elements of arrays at the top level, or objects at the
+//!   top level. Where one ends is found by its brackets and strings. What is between records and is
+//!   neither a comma where one belongs, nor the bracket of an array, nor whitespace, is a broken
+//!   record.
+//! - A record whose brackets or strings do not close is broken. It goes on up to the next line that
+//!   starts with `{` (or with the `]` of the array) and is indented no deeper than the line on
+//!   which the broken record starts.
+//! - A file that ends inside of an array or a record is cut off, which
+//!   [`Options::on_truncated`] decides on as for compressed data that stops before its end.
 
 mod block;
 mod chunk;

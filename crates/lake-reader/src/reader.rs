@@ -159,7 +159,7 @@ pub enum ReadError {
     /// A JSON file ends inside of something.
     #[error(
         "the {what} that opens at byte {opens} is not closed where the file ends, at byte {end}: \
-         the file seems to be cut off; load it again when it is complete, or set \
+         the file is cut off, or broken up to its end; load it again when it is complete, or set \
          `on_truncated: reject`"
     )]
     NotClosed {

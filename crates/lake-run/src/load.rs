@@ -278,10 +278,7 @@ impl<'a> Load<'a> {
                     .await?
             }
             Some(files) => {
-                let withdrawn = Withdrawn {
-                    column: "file".to_owned(),
-                    values: files.clone(),
-                };
+                let withdrawn = Withdrawn::new("file", files.clone());
                 let merged = self
                     .attempt
                     .merge_replacing(&spec, base, plan, versions, withdrawn);

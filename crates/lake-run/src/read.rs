@@ -11,6 +11,8 @@ mod layout;
 mod pass;
 mod path;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -141,10 +141,7 @@ impl Preparing<'_> {
                 ),
             });
         }
-        Ok(Some(Withdrawn {
-            column: FILE.to_owned(),
-            values: files.clone(),
-        }))
+        Ok(Some(Withdrawn::new(FILE, files.clone())))
     }
 
     async fn one_standard(

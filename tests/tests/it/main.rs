@@ -33,6 +33,8 @@ mod roots;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod small_files;
+#[cfg(test)]
 mod table_checks;
 #[cfg(test)]
 mod team;

@@ -5,24 +5,28 @@
 //! Where one of these loses something, the comparison with it leaves that out,
 //! and says so.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use lake_reader::{Column, ColumnType, Dialect, ExtraColumns, Format, Layout, Options};
-use serde_json::{Value, json as value};
+use lake_reader::{Column, ColumnType, Dialect, Encoding, Options};
+use serde_json::json as value;
 
 mod cell;
 mod delimited;
+mod files;
 mod json;
 mod lake;
+mod large;
 mod others;
+mod parquet;
 mod random;
 
 use cell::{Cell, Rows, columns, decimals, list, map, structure};
 use delimited::{Quoting, Style};
+use files::{Files, LARGE_RECORDS};
 use json::Records;
-use others::{Job, answers, dialect_options, difference};
-use random::{Random, Texts};
+use others::difference;
+use parquet::Stored;
+use random::Texts;
 
 #[test]
 fn comma_separated_files_are_read_as_duckdb_and_python_read_them() {
@@ -39,6 +43,57 @@ fn comma_separated_files_are_read_as_duckdb_and_python_read_them() {
                 };
                 files.delimited(style, Texts::Any, count);
             }
+        }
+    }
+    files.agree();
+}
+
+#[test]
+fn every_dialect_is_read_as_duckdb_and_python_read_it() {
+    let mut files = Files::new(6);
+    let quoted = |delimiter, quote, escape| Dialect {
+        delimiter,
+        quote: Some(quote),
+        escape,
+        ..Dialect::CSV
+    };
+    let unquoted = |delimiter, escape| Dialect {
+        delimiter,
+        escape,
+        ..Dialect::TSV
+    };
+    let commented = Dialect {
+        comment: Some(b'#'),
+        ..Dialect::CSV
+    };
+    let dialects = [
+        (Texts::Any, quoted(b';', b'"', None)),
+        (Texts::Any, quoted(b'\t', b'"', None)),
+        (Texts::Any, quoted(b' ', b'"', None)),
+        (Texts::Any, quoted(b'a', b'"', None)),
+        (Texts::Any, quoted(1, b'"', None)),
+        (Texts::Any, quoted(b'|', b'\'', None)),
+        (Texts::Any, quoted(b',', b'"', Some(b'\\'))),
+        (Texts::Any, quoted(b'|', b'\'', Some(b'^'))),
+        (Texts::Any, commented),
+        (Texts::NotEmpty, unquoted(b'\t', Some(b'\\'))),
+        (Texts::NotEmpty, unquoted(b',', Some(b'\\'))),
+        (Texts::Plain, unquoted(b'\t', None)),
+        (Texts::Plain, unquoted(1, None)),
+    ];
+    for (texts, dialect) in dialects {
+        for (count, line_end, header) in [(1, "\n", false), (60, "\r\n", true), (200, "\n", false)]
+        {
+            // Python's csv does not take an escaped line end for the end of a file.
+            let may_end_in_an_escape = dialect.quote.is_none() && dialect.escape.is_some();
+            let style = Style {
+                dialect: Dialect { header, ..dialect },
+                line_end,
+                quoting: Quoting::Some,
+                ends_with_line_end: may_end_in_an_escape || files.random.one_in(2),
+                byte_order_mark: files.random.one_in(4),
+            };
+            files.delimited(style, texts, count);
         }
     }
     files.agree();
@@ -80,6 +135,85 @@ fn json_is_read_as_duckdb_and_python_read_it() {
             files.json(records, true, count);
         }
     }
+    files.agree();
+}
+
+#[test]
+fn parquet_is_read_as_duckdb_reads_it_and_as_it_was_written() {
+    let mut files = Files::new(7);
+    let mut as_declared = scalars();
+    as_declared.extend(nested());
+    let as_declared: Vec<Stored> = as_declared
+        .into_iter()
+        .map(|column| (column, None))
+        .collect();
+    let written = |compression, dictionary, page_version, rows| {
+        value!({
+            "compression": compression, "dictionary": dictionary, "page_version": page_version,
+            "page_bytes": 500, "row_group_rows": rows, "int96": false,
+        })
+    };
+    for count in [0, 1, 700] {
+        for compression in ["snappy", "zstd", "gzip", "none", "brotli", "lz4"] {
+            let version = files.random.of(&["1.0", "2.0"]);
+            let options = written(compression, count % 2 == 0, version, 100);
+            files.parquet("pyarrow", &as_declared, options, count);
+        }
+        for compression in [
+            "snappy",
+            "zstd",
+            "gzip",
+            "uncompressed",
+            "brotli",
+            "lz4_raw",
+        ] {
+            let options = written(compression, true, "1.0", 2048);
+            files.parquet("DuckDB", &as_declared, options, count);
+        }
+        let options = written("snappy", true, "1.0", 100);
+        files.parquet("pyarrow", &parquet::stored_otherwise(), options, count);
+        let mut options = written("snappy", true, "1.0", 100);
+        options["int96"] = value!(true);
+        let instants = columns([("timestamp", ColumnType::Timestamp)]);
+        let instants: Vec<Stored> = instants.into_iter().map(|c| (c, Some("int96"))).collect();
+        files.parquet("pyarrow", &instants, options, count);
+    }
+    files.agree();
+}
+
+#[test]
+fn encodings_and_compressions_say_the_same_as_plain_files() {
+    let style = Style {
+        byte_order_mark: false,
+        ..Style::CSV
+    };
+    let some_files = |seed, texts| {
+        let mut files = Files::new(seed);
+        for count in [1, 300] {
+            files.delimited(style, texts, count);
+        }
+        if texts == Texts::Any {
+            files.json(Records::Lines { line_end: "\n" }, false, 100);
+            files.json(Records::Array, false, 100);
+        }
+        files
+    };
+    for (seed, compression) in [(9, "gzip"), (10, "zstd")] {
+        let mut files = some_files(seed, Texts::Any);
+        files.once_more(Encoding::Utf8, Some(compression));
+        files.agree();
+    }
+    for (seed, encoding) in [
+        (11, Encoding::Utf16),
+        (12, Encoding::Utf16Le),
+        (13, Encoding::Utf16Be),
+    ] {
+        let mut files = some_files(seed, Texts::Any);
+        files.once_more(encoding, None);
+        files.agree();
+    }
+    let mut files = some_files(14, Texts::Latin1);
+    files.once_more(Encoding::Latin1, Some("gzip"));
     files.agree();
 }
 
@@ -139,224 +273,6 @@ fn a_difference_is_named_by_file_row_and_column() {
         difference(file, &columns, &ours, &ours[..1].to_vec()).unwrap(),
         "x.csv: 2 rows and 1 rows"
     );
-}
-
-/// Records may be as long as these tests make them.
-const LARGE_RECORDS: Options = Options {
-    chunk_bytes: 1 << 20,
-    max_record_bytes: 1 << 24,
-    on_truncated: lake_reader::OnTruncated::Fail,
-};
-
-/// Files that are made of known values, and who is to read them.
-struct Files {
-    directory: tempfile::TempDir,
-    random: Random,
-    cases: Vec<Case>,
-}
-
-struct Case {
-    file: PathBuf,
-    layout: Layout,
-    /// What the file was made of.
-    rows: Rows,
-    /// Who else reads it, and which columns.
-    readings: Vec<Reading>,
-}
-
-struct Reading {
-    reader: &'static str,
-    columns: Vec<usize>,
-    options: Value,
-    /// Whether it reads an empty text where there is NULL.
-    empty_for_null: bool,
-}
-
-impl Files {
-    fn new(seed: u64) -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-            random: Random::new(seed),
-            cases: Vec::new(),
-        }
-    }
-
-    /// A delimited file of so many rows of all types.
-    fn delimited(&mut self, style: Style, texts: Texts, count: usize) {
-        let columns = scalars();
-        let rows = random::rows(&mut self.random, &columns, texts, count);
-        self.delimited_rows(style, columns, &rows);
-    }
-
-    fn delimited_rows(&mut self, style: Style, columns: Vec<Column>, rows: &[Vec<Cell>]) {
-        let bytes = delimited::write(&mut self.random, style, &columns, rows);
-        let all: Vec<usize> = (0..columns.len()).collect();
-        let Dialect {
-            quote,
-            escape,
-            comment,
-            ..
-        } = style.dialect;
-        let mut readings = Vec::new();
-        // Python's csv has no comments, and cannot tell an empty text from NULL.
-        if comment.is_none() {
-            readings.push(Reading {
-                reader: "Python's csv",
-                columns: all.clone(),
-                options: dialect_options(style.dialect),
-                empty_for_null: true,
-            });
-        }
-        // DuckDB knows an escape in quotes only.
-        if quote.is_some() || escape.is_none() {
-            for parallel in [false, true] {
-                let mut options = dialect_options(style.dialect);
-                options["parallel"] = value!(parallel);
-                readings.push(Reading {
-                    reader: "DuckDB's read_csv",
-                    columns: all.clone(),
-                    options,
-                    empty_for_null: false,
-                });
-            }
-        }
-        let layout = Layout::new(Format::Delimited(style.dialect), columns);
-        self.add("csv", &bytes, layout, rows, readings);
-    }
-
-    /// A JSON file of so many rows of all types, nested ones too.
-    fn json(&mut self, records: Records, any_notation: bool, count: usize) {
-        let mut columns = scalars();
-        columns.extend(nested());
-        let rows = random::rows(&mut self.random, &columns, Texts::Any, count);
-        let style = json::Style {
-            records,
-            any_notation,
-        };
-        let bytes = json::write(&mut self.random, style, &columns, &rows);
-        let (format, extension, python, duckdb) = match records {
-            Records::Lines { .. } => (
-                Format::NdJson,
-                "ndjson",
-                "Python's json, line by line",
-                "DuckDB's read_json, line by line",
-            ),
-            Records::Array => (Format::Json, "json", "Python's json", "DuckDB's read_json"),
-            Records::Sequence => (
-                Format::Json,
-                "json",
-                "Python's json, object by object",
-                "DuckDB's read_json, object by object",
-            ),
-        };
-        let reading = |reader, columns| Reading {
-            reader,
-            columns,
-            options: value!({}),
-            empty_for_null: false,
-        };
-        let all = 0..columns.len();
-        let mut readings = vec![reading(python, all.clone().collect())];
-        // DuckDB makes a float of a number with a fraction or an exponent, on the way to whatever
-        // is declared: it reads no more than 15 digits.
-        if !any_notation {
-            let exact = all.filter(|at| {
-                !matches!(
-                    columns[*at].data_type,
-                    ColumnType::Decimal { precision: 38, .. }
-                )
-            });
-            readings.push(reading(duckdb, exact.collect()));
-        }
-        let layout = Layout {
-            extra_columns: ExtraColumns::Ignore,
-            ..Layout::new(format, columns)
-        };
-        self.add(extension, &bytes, layout, &rows, readings);
-    }
-
-    fn add(
-        &mut self,
-        extension: &str,
-        bytes: &[u8],
-        layout: Layout,
-        rows: &[Vec<Cell>],
-        readings: Vec<Reading>,
-    ) {
-        let name = format!("{}.{extension}", self.cases.len());
-        let file = self.directory.path().join(name);
-        fs::write(&file, bytes).unwrap();
-        let rows = rows.iter();
-        let rows = rows.map(|row| row.iter().map(Cell::form).collect());
-        self.cases.push(Case {
-            file,
-            layout,
-            rows: rows.collect(),
-            readings,
-        });
-    }
-
-    /// That lake and all others read from every file what it was made of.
-    #[track_caller]
-    fn agree(self) {
-        for case in &self.cases {
-            let ours = lake::rows(&case.file, &case.layout, LARGE_RECORDS, 2);
-            case.assert_same("lake", &case.layout.columns, &ours, &case.rows);
-        }
-        let all = self.cases.iter();
-        let all = all.flat_map(|case| case.readings.iter().map(move |reading| (case, reading)));
-        let jobs: Vec<Job> = all
-            .clone()
-            .map(|(case, reading)| {
-                let columns = case.columns(reading);
-                Job::read(
-                    reading.reader,
-                    &case.file,
-                    &columns,
-                    reading.options.clone(),
-                )
-            })
-            .collect();
-        for ((case, reading), theirs) in all.zip(answers(&jobs)) {
-            let columns = case.columns(reading);
-            let ours = case.rows_for(reading);
-            case.assert_same(reading.reader, &columns, &ours, &theirs);
-        }
-    }
-}
-
-impl Case {
-    /// The columns that another reader reads.
-    fn columns(&self, reading: &Reading) -> Vec<Column> {
-        let positions = reading.columns.iter();
-        positions
-            .map(|at| self.layout.columns[*at].clone())
-            .collect()
-    }
-
-    /// What another reader should find, as far as it can tell.
-    fn rows_for(&self, reading: &Reading) -> Rows {
-        let cell = |row: &Vec<Value>, at: usize| {
-            let is_text = self.layout.columns[at].data_type == ColumnType::Text;
-            if reading.empty_for_null && is_text && row[at].is_null() {
-                value!("")
-            } else {
-                row[at].clone()
-            }
-        };
-        let rows = self.rows.iter();
-        rows.map(|row| reading.columns.iter().map(|at| cell(row, *at)).collect())
-            .collect()
-    }
-
-    #[track_caller]
-    fn assert_same(&self, reader: &str, columns: &[Column], ours: &Rows, theirs: &Rows) {
-        if let Some(difference) = difference(&self.file, columns, ours, theirs) {
-            let start = fs::read(&self.file).unwrap();
-            let start = String::from_utf8_lossy(&start[..start.len().min(2000)]).into_owned();
-            panic!("lake and {reader} differ: {difference}\nThe file starts:\n{start}");
-        }
-    }
 }
 
 /// A column of every type that has no parts, and decimals of several sizes.

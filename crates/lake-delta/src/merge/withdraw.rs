@@ -20,17 +20,38 @@ use crate::drops::Drops;
 use crate::prepare::Attempt;
 use crate::prepared::Prepared;
 use crate::scan::{POSITION, Selection, data_files, split_position};
-use crate::stats::{Bound, ranges};
+use crate::stats::{Bound, Range, ranges};
 use crate::write::write_plan;
 use crate::{Error, Result, TableSpec};
 
 /// The rows of a table that a change takes back: those that have one of these values.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Withdrawn {
-    /// A text column, such as `_file`.
-    pub column: String,
-    /// The values, each of them once.
-    pub values: Vec<String>,
+    column: String,
+    /// Sorted, each of them once.
+    values: Vec<String>,
+}
+
+impl Withdrawn {
+    /// The rows that have one of `values` in `column`, which is a text column such as `_file`.
+    #[must_use]
+    pub fn new(column: impl Into<String>, mut values: Vec<String>) -> Self {
+        values.sort_unstable();
+        values.dedup();
+        Self {
+            column: column.into(),
+            values,
+        }
+    }
+
+    /// Whether one of the values can be between these.
+    fn is_between(&self, (low, high): &Range) -> bool {
+        let (Some(Bound::Text(low)), Some(Bound::Text(high))) = (low, high) else {
+            return true;
+        };
+        let first = self.values.partition_point(|value| value < low);
+        self.values.get(first).is_some_and(|value| value <= high)
+    }
 }
 
 /// Adds the rows of `plan` to a table without a key, and takes rows back.
@@ -114,14 +135,8 @@ impl Side {
     fn may_have(&self, add: &Add, withdrawn: &Withdrawn) -> bool {
         let column = &withdrawn.column;
         let stored = ranges(add, &self.spec.schema, std::slice::from_ref(column));
-        let Some((low, high)) = stored.get(column) else {
-            return true;
-        };
-        withdrawn.values.iter().any(|value| {
-            let value = Bound::Text(value.clone());
-            low.as_ref().is_none_or(|low| *low <= value)
-                && high.as_ref().is_none_or(|high| value <= *high)
-        })
+        let range = stored.get(column);
+        range.is_none_or(|range| withdrawn.is_between(range))
     }
 }
 
@@ -178,5 +193,30 @@ impl Attempt {
     ) -> Result<Prepared> {
         let spec = spec.clone();
         append(self, Stored { spec, base }, plan, withdrawn).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_unless_no_value_can_be_in_it() {
+        let values = ["m", "c", "m"].map(str::to_owned).to_vec();
+        let withdrawn = Withdrawn::new("_file", values);
+        let text = |text: &str| Some(Bound::Text(text.to_owned()));
+        for (low, high, may) in [
+            (text("a"), text("b"), false),
+            (text("a"), text("c"), true),
+            (text("d"), text("l"), false),
+            (text("m"), text("m"), true),
+            (text("n"), text("z"), false),
+            (None, text("b"), true),
+            (text("n"), None, true),
+        ] {
+            let range = (low, high);
+            assert_eq!(withdrawn.is_between(&range), may, "{range:?}");
+        }
+        assert!(!Withdrawn::new("_file", Vec::new()).is_between(&(text("a"), text("z"))));
     }
 }

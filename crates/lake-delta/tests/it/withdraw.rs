@@ -22,10 +22,8 @@ type Model = BTreeMap<i64, (i64, String, bool)>;
 
 /// The column that says which file a row comes from.
 fn withdrawn(files: &[&str]) -> Withdrawn {
-    Withdrawn {
-        column: "value".to_owned(),
-        values: files.iter().map(|file| (*file).to_owned()).collect(),
-    }
+    let files = files.iter().map(|file| (*file).to_owned());
+    Withdrawn::new("value", files.collect())
 }
 
 fn content(file: &str, lines: &[Line]) -> RecordBatch {

@@ -217,7 +217,7 @@ fn class<'t>(written: &str, text: &'t str) -> Result<(Piece, &'t str), Problem> 
                     ))
                     .help(format!("write `{to}-{from}`")));
                 }
-                regex.push_str(&format!("{}-{}", member(*from), member(*to)));
+                regex.extend([member(*from), "-".to_owned(), member(*to)]);
                 behind
             }
             [one, behind @ ..] => {

@@ -303,7 +303,7 @@ impl Cells<'_> {
 /// not matter, but such a quote means that the record may have been cut wrong.
 pub(crate) fn check_quotes(rows: &Rows<'_>, position: usize, faults: &mut Vec<Fault>) {
     for (row, field) in rows.fields(position).enumerate() {
-        if rows.dialect.content(field).is_err() {
+        if rows.dialect.is_quote(field.first()) && rows.dialect.content(field).is_err() {
             let value = shown(field);
             faults.push(Fault {
                 row: row as u32,

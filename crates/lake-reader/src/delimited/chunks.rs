@@ -11,7 +11,7 @@ use std::fmt;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-use super::record::{LINE_FEED, Place, Scan};
+use super::record::{LINE_FEED, Mark, Place, Scan};
 use crate::chunk::{Broken, Chunk, Damage, OnTruncated, Options};
 use crate::layout::Dialect;
 use crate::mismatch::Warning;
@@ -187,11 +187,21 @@ impl Chunks {
                 None => Found::Unknown,
             };
         }
-        if amount == Amount::Many {
-            // Without a quote or an escape, every line is a record, or a comment.
-            let special = dialect.find_special(window);
-            let plain = special.map_or(window, |special| &window[..special]);
-            if let Some(line_feed) = memrchr(LINE_FEED, plain) {
+        // Where an earlier scan has already been, records are looked at one by one.
+        if amount == Amount::Many && self.quoted_until <= self.offset + start as u64 {
+            let end = if dialect.find_special(window).is_some() {
+                let mut end = None;
+                dialect.walk::<false>(window, |mark| {
+                    if let Mark::End(line_feed) = mark {
+                        end = Some(line_feed);
+                    }
+                });
+                end
+            } else {
+                // Without a quote or an escape, every line is a record, or a comment.
+                memrchr(LINE_FEED, window)
+            };
+            if let Some(line_feed) = end {
                 return Found::Whole(start + line_feed + 1);
             }
         }

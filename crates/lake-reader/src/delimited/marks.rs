@@ -1,34 +1,37 @@
-//! Finding all bytes of two kinds in one pass.
+//! Finding all bytes of some kinds in one pass.
 
-/// Tells `found` the positions of all bytes that are one of two, in order.
+/// Tells `found` the positions of all bytes for which `is_mark` holds, in order.
 ///
-/// Delimiters are a few bytes apart, so that a search from one to the next spends its time on
-/// starting. Here, 64 bytes at a time become the bits of one number.
+/// Marks are a few bytes apart, so that a search from one to the next spends its time on starting.
+/// Here, 64 bytes at a time become the bits of one number. `is_mark` should have no branches.
 #[inline]
-pub(crate) fn for_each_of_two(bytes: &[u8], one: u8, other: u8, mut found: impl FnMut(usize)) {
+pub(crate) fn for_each_mark(
+    bytes: &[u8],
+    is_mark: impl Fn(u8) -> bool,
+    mut found: impl FnMut(usize),
+) {
     let (blocks, rest) = bytes.as_chunks::<64>();
-    let mut start = 0;
-    for block in blocks {
-        let mut bits = equal_bits(block, one, other);
+    // The rest is a block as well, with nothing behind it.
+    let mut last = [0; 64];
+    last[..rest.len()].copy_from_slice(rest);
+    for n in 0..=blocks.len() {
+        let mut bits = match blocks.get(n) {
+            Some(block) => mark_bits(block, &is_mark),
+            None => mark_bits(&last, &is_mark) & !(u64::MAX << rest.len()),
+        };
         while bits != 0 {
-            found(start + bits.trailing_zeros() as usize);
+            found(64 * n + bits.trailing_zeros() as usize);
             bits &= bits - 1;
-        }
-        start += 64;
-    }
-    for (at, &byte) in rest.iter().enumerate() {
-        if byte == one || byte == other {
-            found(start + at);
         }
     }
 }
 
-/// Bit n is set if byte n is one of the two.
+/// Bit n is set if byte n is a mark.
 #[inline]
-fn equal_bits(block: &[u8; 64], one: u8, other: u8) -> u64 {
+fn mark_bits(block: &[u8; 64], is_mark: impl Fn(u8) -> bool) -> u64 {
     /// Moves the lowest bits of eight bytes into the highest byte.
     const GATHER: u64 = 0x0102_0408_1020_4080;
-    let flags = block.map(|byte| u8::from(byte == one) | u8::from(byte == other));
+    let flags = block.map(|byte| u8::from(is_mark(byte)));
     let (words, _) = flags.as_chunks::<8>();
     let mut bits = 0;
     for (n, word) in words.iter().enumerate() {
@@ -56,7 +59,8 @@ mod tests {
                 .filter(|&at| bytes[at] == b',' || bytes[at] == b'\n')
                 .collect();
             let mut found = Vec::new();
-            for_each_of_two(&bytes, b',', b'\n', |at| found.push(at));
+            let is_mark = |byte| (byte == b',') | (byte == b'\n');
+            for_each_mark(&bytes, is_mark, |at| found.push(at));
             assert_eq!(found, expected);
         }
     }

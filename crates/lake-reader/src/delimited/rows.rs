@@ -3,10 +3,10 @@
 //! One pass over the bytes leaves flat arrays of positions, which the columns
 //! are then parsed from, each in a loop of its own.
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::memchr_iter;
 
-use super::marks::for_each_of_two;
-use super::record::{LINE_FEED, Place, Scan};
+use super::marks::for_each_mark;
+use super::record::{LINE_FEED, Mark};
 use crate::chunk::{Broken, Chunk, Damage, Span};
 use crate::fault::{Fault, check};
 use crate::layout::Dialect;
@@ -92,65 +92,45 @@ impl<'a> Rows<'a> {
 
     /// Records with fields, between two positions.
     fn whole_records(&mut self, from: usize, to: usize) {
-        let bytes = &self.bytes[..to];
-        let mut at = from;
-        while at < to {
-            let Some(special) = self.dialect.find_special(&bytes[at..]) else {
-                return self.plain_lines(at, to);
-            };
-            if let Some(line_feed) = memrchr(LINE_FEED, &bytes[at..at + special]) {
-                self.plain_lines(at, at + line_feed + 1);
-                at += line_feed + 1;
-            }
-            at = if self.dialect.is_comment(&bytes[at..]) {
-                self.line += 1;
-                memchr(LINE_FEED, &bytes[at..]).map_or(to, |line_feed| at + line_feed + 1)
-            } else {
-                self.special_record(at, to)
-            };
+        if from == to {
+            return;
         }
-    }
-
-    /// Lines without a quote or an escape: every one is a record, or a comment.
-    fn plain_lines(&mut self, from: usize, to: usize) {
+        let dialect = self.dialect;
+        let bytes = &self.bytes[from..to];
         let mut start = from;
         self.bounds.push(start as u32);
-        let bytes = &self.bytes[from..to];
-        for_each_of_two(bytes, self.dialect.delimiter, LINE_FEED, |found| {
-            let at = from + found;
-            if bytes[found] == LINE_FEED {
-                self.end_record(start, at);
-                self.line += 1;
-                start = at + 1;
+        let mut inner_lines = 0;
+        let mut tell = |mark| match mark {
+            Mark::Delimiter(at) => self.bounds.push((from + at) as u32 + 1),
+            Mark::InnerLine => inner_lines += 1,
+            Mark::End(at) => {
+                self.end_record(start, from + at);
+                self.line += 1 + inner_lines;
+                inner_lines = 0;
+                start = from + at + 1;
+                self.bounds.push(start as u32);
             }
-            self.bounds.push(at as u32 + 1);
-        });
+        };
+        if dialect.find_special(bytes).is_some() {
+            dialect.walk::<true>(bytes, tell);
+            self.has_special = true;
+        } else {
+            // Without a quote or an escape, every line is a record, or a comment.
+            let is_mark = |byte| (byte == dialect.delimiter) | (byte == LINE_FEED);
+            for_each_mark(bytes, is_mark, |at| {
+                tell(if bytes[at] == LINE_FEED {
+                    Mark::End(at)
+                } else {
+                    Mark::Delimiter(at)
+                });
+            });
+        }
         if start < to {
             self.end_record(start, to);
+            self.line += inner_lines;
         } else {
             self.bounds.pop();
         }
-    }
-
-    /// One record that contains a quote or an escape; returns where the next one starts.
-    fn special_record(&mut self, start: usize, to: usize) -> usize {
-        self.has_special = true;
-        let dialect = self.dialect;
-        let bytes = &self.bytes[..to];
-        let bounds = &mut self.bounds;
-        bounds.push(start as u32);
-        let found = dialect.scan(bytes, start, Place::FieldStart, true, |mark| {
-            if bytes[mark] == dialect.delimiter {
-                bounds.push(mark as u32 + 1);
-            }
-        });
-        let (end, next) = match found {
-            Scan::Line(line_feed) => (line_feed, line_feed + 1),
-            _ => (to, to),
-        };
-        self.end_record(start, end);
-        self.line += memchr_iter(LINE_FEED, &self.bytes[start..next]).count() as i64;
-        next
     }
 
     /// Ends the record whose fields have been pushed; `end` is its line feed.

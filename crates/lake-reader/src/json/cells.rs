@@ -17,6 +17,7 @@ use super::shape::{Field, Parts, Shape};
 use super::undeclared::Undeclared;
 use crate::column::ColumnType;
 use crate::fault::shown;
+use crate::values::parser::{Booleans, Dates, Decimals, Floats, Integers, Parser, Timestamps};
 
 /// The cells of one declared value.
 #[derive(Debug)]
@@ -29,13 +30,13 @@ pub(crate) struct Cells<'s> {
 /// What is in the cells. A cell that is NULL has a place here as well, but in lists and maps.
 #[derive(Debug)]
 pub(crate) enum Store<'s> {
-    Boolean(BooleanBufferBuilder),
-    Int32(Vec<i32>),
-    Int64(Vec<i64>),
-    Float64(Vec<f64>),
-    Decimal(Vec<i128>),
-    Date(Vec<i32>),
-    Timestamp(Vec<i64>),
+    Boolean(BooleanBufferBuilder, &'s Booleans),
+    Int32(Vec<i32>, &'s Integers),
+    Int64(Vec<i64>, &'s Integers),
+    Float64(Vec<f64>, &'s Floats),
+    Decimal(Vec<i128>, &'s Decimals),
+    Date(Vec<i32>, &'s Dates),
+    Timestamp(Vec<i64>, &'s Timestamps),
     Text(Texts),
     Json(Texts),
     Struct(Object<'s>),
@@ -172,25 +173,35 @@ impl<'s> Object<'s> {
 impl<'s> Cells<'s> {
     fn new(field: &'s Field, capacity: usize) -> Self {
         let part = |field: &'s Field| Box::new(Self::new(field, 0));
-        let store = match (&field.column.data_type, &field.parts) {
-            (ColumnType::Struct(_), Parts::Struct(shape)) => {
-                Store::Struct(Object::new(shape, capacity))
+        let store = match (&field.parts, &field.values.parser) {
+            (Parts::Struct(shape), _) => Store::Struct(Object::new(shape, capacity)),
+            (Parts::Many(parts), _) => match &field.column.data_type {
+                ColumnType::Map(_) => Store::Map(Ends::new(capacity), Texts::new(0), part(parts)),
+                _ => Store::List(Ends::new(capacity), part(parts)),
+            },
+            (Parts::None, Parser::Boolean(parser)) => {
+                Store::Boolean(BooleanBufferBuilder::new(capacity), parser)
             }
-            (ColumnType::List(_), Parts::Many(element)) => {
-                Store::List(Ends::new(capacity), part(element))
+            (Parts::None, Parser::Int32(parser)) => {
+                Store::Int32(Vec::with_capacity(capacity), parser)
             }
-            (ColumnType::Map(_), Parts::Many(value)) => {
-                Store::Map(Ends::new(capacity), Texts::new(0), part(value))
+            (Parts::None, Parser::Int64(parser)) => {
+                Store::Int64(Vec::with_capacity(capacity), parser)
             }
-            (ColumnType::Boolean, _) => Store::Boolean(BooleanBufferBuilder::new(capacity)),
-            (ColumnType::Int32, _) => Store::Int32(Vec::with_capacity(capacity)),
-            (ColumnType::Int64, _) => Store::Int64(Vec::with_capacity(capacity)),
-            (ColumnType::Float64, _) => Store::Float64(Vec::with_capacity(capacity)),
-            (ColumnType::Decimal { .. }, _) => Store::Decimal(Vec::with_capacity(capacity)),
-            (ColumnType::Date, _) => Store::Date(Vec::with_capacity(capacity)),
-            (ColumnType::Timestamp, _) => Store::Timestamp(Vec::with_capacity(capacity)),
-            (ColumnType::Json, _) => Store::Json(Texts::new(capacity)),
-            _ => Store::Text(Texts::new(capacity)),
+            (Parts::None, Parser::Float64(parser)) => {
+                Store::Float64(Vec::with_capacity(capacity), parser)
+            }
+            (Parts::None, Parser::Decimal(parser)) => {
+                Store::Decimal(Vec::with_capacity(capacity), parser)
+            }
+            (Parts::None, Parser::Date(parser)) => {
+                Store::Date(Vec::with_capacity(capacity), parser)
+            }
+            (Parts::None, Parser::Timestamp(parser)) => {
+                Store::Timestamp(Vec::with_capacity(capacity), parser)
+            }
+            (Parts::None, Parser::Json) => Store::Json(Texts::new(capacity)),
+            (Parts::None, Parser::Text | Parser::Nested) => Store::Text(Texts::new(capacity)),
         };
         Self {
             field,
@@ -208,11 +219,11 @@ impl<'s> Cells<'s> {
     pub(crate) fn truncate(&mut self, len: usize) {
         self.nulls.truncate(len);
         match &mut self.store {
-            Store::Boolean(values) => values.truncate(len),
-            Store::Int32(values) | Store::Date(values) => values.truncate(len),
-            Store::Int64(values) | Store::Timestamp(values) => values.truncate(len),
-            Store::Float64(values) => values.truncate(len),
-            Store::Decimal(values) => values.truncate(len),
+            Store::Boolean(values, _) => values.truncate(len),
+            Store::Int32(values, _) | Store::Date(values, _) => values.truncate(len),
+            Store::Int64(values, _) | Store::Timestamp(values, _) => values.truncate(len),
+            Store::Float64(values, _) => values.truncate(len),
+            Store::Decimal(values, _) => values.truncate(len),
             Store::Text(texts) | Store::Json(texts) => texts.truncate(len),
             Store::Struct(object) => object.truncate(len),
             Store::List(ends, elements) => {
@@ -231,11 +242,11 @@ impl<'s> Cells<'s> {
     pub(crate) fn push_null(&mut self) {
         self.nulls.append_null();
         match &mut self.store {
-            Store::Boolean(values) => values.append(false),
-            Store::Int32(values) | Store::Date(values) => values.push(0),
-            Store::Int64(values) | Store::Timestamp(values) => values.push(0),
-            Store::Float64(values) => values.push(0.0),
-            Store::Decimal(values) => values.push(0),
+            Store::Boolean(values, _) => values.append(false),
+            Store::Int32(values, _) | Store::Date(values, _) => values.push(0),
+            Store::Int64(values, _) | Store::Timestamp(values, _) => values.push(0),
+            Store::Float64(values, _) => values.push(0.0),
+            Store::Decimal(values, _) => values.push(0),
             Store::Text(texts) | Store::Json(texts) => texts.push(&[]),
             Store::Struct(object) => object.push_null(),
             Store::List(ends, _) | Store::Map(ends, _, _) => ends.push(ends.last()),
@@ -246,15 +257,15 @@ impl<'s> Cells<'s> {
         let data_type = self.field.column.data_type.arrow();
         let nulls = self.nulls;
         match self.store {
-            Store::Boolean(mut values) => {
+            Store::Boolean(mut values, _) => {
                 Arc::new(BooleanArray::new(values.finish(), nulls.build()))
             }
-            Store::Int32(values) => primitive::<Int32Type>(values, nulls, data_type),
-            Store::Int64(values) => primitive::<Int64Type>(values, nulls, data_type),
-            Store::Float64(values) => primitive::<Float64Type>(values, nulls, data_type),
-            Store::Decimal(values) => primitive::<Decimal128Type>(values, nulls, data_type),
-            Store::Date(values) => primitive::<Date32Type>(values, nulls, data_type),
-            Store::Timestamp(values) => {
+            Store::Int32(values, _) => primitive::<Int32Type>(values, nulls, data_type),
+            Store::Int64(values, _) => primitive::<Int64Type>(values, nulls, data_type),
+            Store::Float64(values, _) => primitive::<Float64Type>(values, nulls, data_type),
+            Store::Decimal(values, _) => primitive::<Decimal128Type>(values, nulls, data_type),
+            Store::Date(values, _) => primitive::<Date32Type>(values, nulls, data_type),
+            Store::Timestamp(values, _) => {
                 primitive::<TimestampMicrosecondType>(values, nulls, data_type)
             }
             Store::Text(texts) | Store::Json(texts) => Arc::new(texts.finish(nulls)),

@@ -1,10 +1,11 @@
 //! What is found wrong with a record while it is parsed: faults that learn their path on the way
 //! out.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::syntax::Kind;
-use crate::column::ColumnType;
+use crate::column::{Column, ColumnType};
 use crate::fault::{Fault, check, shown};
 use crate::values::reason::Reason;
 
@@ -37,7 +38,7 @@ enum Says {
     /// A whole sentence about the value.
     Value(String),
     /// The end of a sentence that starts with the path.
-    Path(&'static str),
+    Path(Cow<'static, str>),
 }
 
 impl Found {
@@ -65,28 +66,36 @@ impl Found {
     /// A required value is not there, or as good as that.
     #[cold]
     pub(crate) fn required(&mut self, why: &'static str) {
-        self.push(check::REQUIRED, String::new(), Says::Path(why));
+        self.push(check::REQUIRED, String::new(), Says::Path(why.into()));
+    }
+
+    /// A required value is a spelling of NULL.
+    #[cold]
+    pub(crate) fn required_is(&mut self, spelling: &[u8]) {
+        let value = shown(spelling);
+        let says = format!("is required, and '{value}' stands for NULL");
+        self.push(check::REQUIRED, value, Says::Path(says.into()));
     }
 
     /// An object has one name more than once.
     #[cold]
     pub(crate) fn duplicate(&mut self, value: &[u8]) {
-        let says = Says::Path("is there more than once");
+        let says = Says::Path("is there more than once".into());
         self.push(check::JSON, shown(value), says);
     }
 
     /// An object has a field that nobody declared, and must not.
     #[cold]
     pub(crate) fn undeclared(&mut self, value: &[u8]) {
-        let says = Says::Path("is not declared");
+        let says = Says::Path("is not declared".into());
         self.push(check::FIELDS, shown(value), says);
     }
 
     /// A value does not parse as its type.
     #[cold]
-    pub(crate) fn malformed(&mut self, value: &[u8], wanted: &ColumnType, reason: Reason) {
+    pub(crate) fn malformed(&mut self, value: &[u8], column: &Column, reason: Reason) {
         let value = shown(value);
-        let message = reason.message(&value, wanted);
+        let message = reason.about(&value, column);
         self.push(check::TYPE, value, Says::Value(message));
     }
 

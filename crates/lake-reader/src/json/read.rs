@@ -1,16 +1,22 @@
 //! JSON values into the cells of declared columns.
 
+use std::borrow::Cow;
+
+use arrow::array::NullBufferBuilder;
+
 use super::cells::{Cells, Object, Store};
 use super::compact;
 use super::found::{Found, Step};
 use super::number;
+use super::shape::Field;
 use super::syntax::{Kind, Parser, SyntaxError};
 use super::text::Text;
-use crate::column::{Column, ColumnType};
+use crate::column::ColumnType;
+use crate::fault::shown;
 use crate::layout::ExtraColumns;
 use crate::values::decimal::Decimal;
+use crate::values::number as plain;
 use crate::values::reason::Reason;
-use crate::values::{number as plain, time};
 
 /// The record that is being read.
 #[derive(Debug)]
@@ -84,7 +90,7 @@ impl Object<'_> {
             ExtraColumns::Fail => {
                 let earlier = record.found.count();
                 record.found.undeclared(parser.since(start));
-                let name = crate::fault::shown(name.raw);
+                let name = shown(name.raw);
                 record.found.inside(earlier, || Step::Name(name.clone()));
             }
         }
@@ -100,93 +106,79 @@ impl Cells<'_> {
         parser: &mut Parser<'_>,
         record: &mut Record<'_>,
     ) -> Result<(), SyntaxError> {
-        let column = &self.field.column;
+        let field = self.field;
         let kind = parser.kind()?;
         if kind == Kind::Null {
             parser.null()?;
             self.push_missing(record, NULL);
             return Ok(());
         }
-        macro_rules! scalar {
-            ($values:ident, $number:expr, $text:expr) => {{
-                let value = scalar(column, kind, parser, record, $number, $text)?;
-                $values.push(value.unwrap_or_default());
-                self.nulls.append(value.is_some());
-            }};
-        }
+        let nulls = &mut self.nulls;
         match &mut self.store {
             Store::Text(texts) => {
-                let start = parser.at();
-                if kind != Kind::String {
-                    parser.skip()?;
-                    record
-                        .found
-                        .conflict(parser.since(start), &column.data_type, kind);
+                let text = text(field, kind, parser, record)?;
+                nulls.append(text.is_some());
+                texts.push(text.as_deref().unwrap_or_default());
+            }
+            Store::Json(texts) => {
+                let is_there = json(field, kind, parser, record, &mut texts.bytes)?;
+                nulls.append(is_there);
+                texts.ends.push(texts.bytes.len());
+            }
+            Store::Boolean(values, booleans) => {
+                let parse = |text: &[u8]| booleans.parse(text);
+                let value = match kind {
+                    Kind::Boolean => Some(parser.boolean()?),
+                    _ => scalar(field, kind, parser, record, parse, parse)?,
+                };
+                nulls.append(value.is_some());
+                values.append(value.unwrap_or_default());
+            }
+            Store::Int32(values, integers) => {
+                let parse = |text: &[u8]| integers.int32(text);
+                let value = scalar(field, kind, parser, record, int32, parse)?;
+                push(values, nulls, value);
+            }
+            Store::Int64(values, integers) => {
+                let parse = |text: &[u8]| integers.int64(text);
+                let value = scalar(field, kind, parser, record, int64, parse)?;
+                push(values, nulls, value);
+            }
+            Store::Float64(values, floats) => {
+                let parse = |text: &[u8]| floats.parse(text);
+                let value = scalar(field, kind, parser, record, plain::float64, parse)?;
+                push(values, nulls, value);
+            }
+            Store::Decimal(values, decimals) => {
+                let number = |text: &[u8]| decimal(text, &field.column.data_type);
+                let parse = |text: &[u8]| decimals.parse(text);
+                let value = scalar(field, kind, parser, record, number, parse)?;
+                push(values, nulls, value);
+            }
+            Store::Date(values, dates) => {
+                let parse = |text: &[u8]| dates.parse(text);
+                let value = scalar(field, kind, parser, record, parse, parse)?;
+                push(values, nulls, value);
+            }
+            Store::Timestamp(values, timestamps) => {
+                let parse = |text: &[u8]| timestamps.parse(text);
+                let value = scalar(field, kind, parser, record, parse, parse)?;
+                push(values, nulls, value);
+            }
+            Store::Struct(object) => {
+                if kind != Kind::Object {
+                    conflict(field, kind, parser, record)?;
                     self.push_null();
                     return Ok(());
                 }
-                let text = parser.string()?;
-                let before = record.found.count();
-                let content = content(text, record);
-                if let Some(content) = &content
-                    && content.is_empty()
-                    && column.required
-                {
-                    record.found.required(EMPTY);
-                }
-                let content = content.filter(|_| record.found.count() == before);
-                self.nulls.append(content.is_some());
-                texts.push(content.as_deref().unwrap_or_default());
-            }
-            Store::Json(texts) => {
-                let start = parser.at();
-                parser.skip()?;
-                let raw = parser.since(start);
-                let is_text = record.is_utf_8 || std::str::from_utf8(raw).is_ok();
-                if is_text {
-                    compact::append(raw, &mut texts.bytes);
-                } else {
-                    record.found.not_utf_8(raw);
-                }
-                texts.ends.push(texts.bytes.len());
-                self.nulls.append(is_text);
-            }
-            Store::Boolean(values) => {
-                let value = if kind == Kind::Boolean {
-                    Some(parser.boolean()?)
-                } else {
-                    scalar(column, kind, parser, record, plain::boolean, plain::boolean)?
-                };
-                values.append(value.unwrap_or_default());
-                self.nulls.append(value.is_some());
-            }
-            Store::Int32(values) => scalar!(values, int32, plain::int32),
-            Store::Int64(values) => scalar!(values, int64, plain::int64),
-            Store::Float64(values) => scalar!(values, plain::float64, plain::float64),
-            Store::Decimal(values) => {
-                let (precision, scale) = match column.data_type {
-                    ColumnType::Decimal { precision, scale } => (precision, scale),
-                    _ => (0, 0),
-                };
-                let parser_of_text = Decimal::new(precision, scale);
-                let number = |text: &[u8]| match parser_of_text.parse(text) {
-                    Ok(value) => Ok(value),
-                    Err(_) => number::exact(text, usize::from(precision), scale as usize),
-                };
-                scalar!(values, number, |text: &[u8]| parser_of_text.parse(text));
-            }
-            Store::Date(values) => scalar!(values, time::date, time::date),
-            Store::Timestamp(values) => scalar!(values, time::timestamp, time::timestamp),
-            Store::Struct(object) => {
-                if kind != Kind::Object {
-                    return self.conflict(kind, parser, record);
-                }
-                object.read(parser, record, self.nulls.len())?;
-                self.nulls.append_non_null();
+                object.read(parser, record, nulls.len())?;
+                nulls.append_non_null();
             }
             Store::List(ends, elements) => {
                 if kind != Kind::Array {
-                    return self.conflict(kind, parser, record);
+                    conflict(field, kind, parser, record)?;
+                    self.push_null();
+                    return Ok(());
                 }
                 let start = elements.len();
                 parser.array(|parser| {
@@ -199,18 +191,20 @@ impl Cells<'_> {
                     Ok(())
                 })?;
                 ends.push(elements.len());
-                self.nulls.append_non_null();
+                nulls.append_non_null();
             }
             Store::Map(ends, keys, values) => {
                 if kind != Kind::Object {
-                    return self.conflict(kind, parser, record);
+                    conflict(field, kind, parser, record)?;
+                    self.push_null();
+                    return Ok(());
                 }
                 parser.object(|parser, name| {
                     let earlier = record.found.count();
                     keys.push(&content(name, record).unwrap_or_default());
                     values.read(parser, record)?;
                     if record.found.count() > earlier {
-                        let name = crate::fault::shown(name.raw);
+                        let name = shown(name.raw);
                         record.found.inside(earlier, || Step::Name(name.clone()));
                     }
                     Ok(())
@@ -222,7 +216,7 @@ impl Cells<'_> {
                     record.found.inside(earlier, || Step::Name(name.clone()));
                 }
                 ends.push(values.len());
-                self.nulls.append_non_null();
+                nulls.append_non_null();
             }
         }
         Ok(())
@@ -252,29 +246,20 @@ impl Cells<'_> {
         }
         self.push_null();
     }
+}
 
-    /// Skips a value that this column cannot be made from.
-    #[cold]
-    fn conflict(
-        &mut self,
-        kind: Kind,
-        parser: &mut Parser<'_>,
-        record: &mut Record<'_>,
-    ) -> Result<(), SyntaxError> {
-        let start = parser.at();
-        parser.skip()?;
-        let wanted = &self.field.column.data_type;
-        record.found.conflict(parser.since(start), wanted, kind);
-        self.push_null();
-        Ok(())
-    }
+/// One more value, or NULL.
+#[inline]
+fn push<V: Default>(values: &mut Vec<V>, nulls: &mut NullBufferBuilder, value: Option<V>) {
+    nulls.append(value.is_some());
+    values.push(value.unwrap_or_default());
 }
 
 /// One value that has no parts: a number by `number`, and a string as the same text would be in
 /// a delimited file, by `text`.
 #[inline]
 fn scalar<V>(
-    column: &Column,
+    field: &Field,
     kind: Kind,
     parser: &mut Parser<'_>,
     record: &mut Record<'_>,
@@ -285,11 +270,8 @@ fn scalar<V>(
         Kind::Number => {
             let digits = parser.number()?;
             Ok(match number(digits) {
-                Ok(value) => Some(value),
-                Err(reason) => {
-                    record.found.malformed(digits, &column.data_type, reason);
-                    None
-                }
+                Ok(value) if !field.values.null_first => Some(value),
+                parsed => second_look(field, digits, parsed, record),
             })
         }
         Kind::String => {
@@ -297,35 +279,129 @@ fn scalar<V>(
             let Some(content) = content(string, record) else {
                 return Ok(None);
             };
-            let value = content.trim_ascii();
-            Ok(match text(value) {
-                Ok(value) => Some(value),
-                Err(_) if value.is_empty() => {
-                    if column.required {
-                        record.found.required(EMPTY);
-                    }
-                    None
-                }
-                Err(reason) => {
-                    record.found.malformed(value, &column.data_type, reason);
-                    None
+            Ok(match text(&content) {
+                Ok(value) if !field.values.null_first => Some(value),
+                _ => {
+                    let value = field.values.trimmed(&content);
+                    second_look(field, value, text(value), record)
                 }
             })
         }
         _ => {
-            let start = parser.at();
-            parser.skip()?;
-            record
-                .found
-                .conflict(parser.since(start), &column.data_type, kind);
+            conflict(field, kind, parser, record)?;
             Ok(None)
         }
     }
 }
 
+/// A value that may be NULL, or wrong.
+#[inline(never)]
+fn second_look<V>(
+    field: &Field,
+    value: &[u8],
+    parsed: Result<V, Reason>,
+    record: &mut Record<'_>,
+) -> Option<V> {
+    if is_null(field, value, record) {
+        return None;
+    }
+    match parsed {
+        Ok(value) => Some(value),
+        Err(reason) => {
+            record.found.malformed(value, &field.column, reason);
+            None
+        }
+    }
+}
+
+/// Whether a value, trimmed, stands for NULL; that is a fault where it is required.
+fn is_null(field: &Field, value: &[u8], record: &mut Record<'_>) -> bool {
+    let is_empty = value.is_empty() && !matches!(field.column.data_type, ColumnType::Text);
+    let is_null = is_empty || field.values.is_null(value);
+    if field.column.required {
+        if value.is_empty() {
+            record.found.required(EMPTY);
+        } else if is_null {
+            record.found.required_is(value);
+        }
+    }
+    is_null
+}
+
+/// The text of a text column.
+#[inline]
+fn text<'t>(
+    field: &Field,
+    kind: Kind,
+    parser: &mut Parser<'t>,
+    record: &mut Record<'_>,
+) -> Result<Option<Cow<'t, [u8]>>, SyntaxError> {
+    if kind != Kind::String {
+        conflict(field, kind, parser, record)?;
+        return Ok(None);
+    }
+    let string = parser.string()?;
+    let Some(content) = content(string, record) else {
+        return Ok(None);
+    };
+    let values = &field.values;
+    if !(content.is_empty() || values.null_first || values.trims) {
+        return Ok(Some(content));
+    }
+    let value = values.trimmed(&content);
+    Ok(match is_null(field, value, record) {
+        true => None,
+        false if value.is_empty() && field.column.required => None,
+        false => Some(Cow::Owned(value.to_vec())),
+    })
+}
+
+/// Appends the text of any value, and says whether it is one.
+fn json(
+    field: &Field,
+    kind: Kind,
+    parser: &mut Parser<'_>,
+    record: &mut Record<'_>,
+    text: &mut Vec<u8>,
+) -> Result<bool, SyntaxError> {
+    let start = parser.at();
+    parser.skip()?;
+    let raw = parser.since(start);
+    if !record.is_utf_8 && std::str::from_utf8(raw).is_err() {
+        record.found.not_utf_8(raw);
+        return Ok(false);
+    }
+    if kind == Kind::String && field.values.null_first {
+        let string = Parser::new(raw, 0).string()?;
+        if let Ok(content) = string.content()
+            && !content.is_empty()
+            && is_null(field, field.values.trimmed(&content), record)
+        {
+            return Ok(false);
+        }
+    }
+    compact::append(raw, text);
+    Ok(true)
+}
+
+/// Skips a value that a column cannot be made from.
+#[cold]
+fn conflict(
+    field: &Field,
+    kind: Kind,
+    parser: &mut Parser<'_>,
+    record: &mut Record<'_>,
+) -> Result<(), SyntaxError> {
+    let start = parser.at();
+    parser.skip()?;
+    let wanted = &field.column.data_type;
+    record.found.conflict(parser.since(start), wanted, kind);
+    Ok(())
+}
+
 /// The text that a string means, or what is wrong with it.
 #[inline]
-fn content<'t>(text: Text<'t>, record: &mut Record<'_>) -> Option<std::borrow::Cow<'t, [u8]>> {
+fn content<'t>(text: Text<'t>, record: &mut Record<'_>) -> Option<Cow<'t, [u8]>> {
     match text.content() {
         Ok(_) if !record.is_utf_8 && std::str::from_utf8(text.raw).is_err() => {
             record.found.not_utf_8(text.raw);
@@ -351,4 +427,16 @@ fn int64(text: &[u8]) -> Result<i64, Reason> {
 #[inline]
 fn int32(text: &[u8]) -> Result<i32, Reason> {
     i32::try_from(int64(text)?).map_err(|_| Reason::Range)
+}
+
+/// The value times ten to the power of the type's scale.
+#[inline]
+fn decimal(text: &[u8], data_type: &ColumnType) -> Result<i128, Reason> {
+    let &ColumnType::Decimal { precision, scale } = data_type else {
+        return Err(Reason::Malformed);
+    };
+    match Decimal::new(precision, scale).parse(text) {
+        Ok(value) => Ok(value),
+        Err(_) => number::exact(text, usize::from(precision), scale as usize),
+    }
 }

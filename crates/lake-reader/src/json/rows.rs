@@ -55,22 +55,16 @@ impl Rows {
     ///
     /// # Errors
     ///
-    /// Fails if a declared type cannot exist.
+    /// Fails if a declared type cannot exist, or if the rules of a column contradict each other.
     pub(crate) fn new(
         layout: &Layout,
         separated: Separated,
         options: Options,
     ) -> Result<Self, HeaderError> {
         let columns = &layout.columns;
-        if let Some(column) = columns.iter().find(|c| !c.data_type.is_possible()) {
-            return Err(HeaderError::ImpossibleType {
-                column: column.name.clone(),
-                data_type: column.data_type.to_string(),
-            });
-        }
         let schema = Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>());
         Ok(Self {
-            shape: Shape::new(columns),
+            shape: Shape::new(columns)?,
             schema: Arc::new(schema),
             extra: layout.extra_columns,
             separated,

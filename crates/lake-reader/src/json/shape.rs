@@ -2,6 +2,8 @@
 
 use super::text::Text;
 use crate::column::{Column, ColumnType};
+use crate::mismatch::HeaderError;
+use crate::values::parser::Values;
 
 /// The fields that objects of one kind may have: the columns of a record, or the fields of a
 /// struct.
@@ -18,6 +20,8 @@ pub(crate) struct Shape {
 #[derive(Debug)]
 pub(crate) struct Field {
     pub(crate) column: Column,
+    /// What its values are parsed with, if it is one value.
+    pub(crate) values: Values,
     pub(crate) parts: Parts,
 }
 
@@ -34,22 +38,27 @@ pub(crate) enum Parts {
 
 impl Shape {
     /// The shape of records with these columns.
-    pub(crate) fn new(columns: &[Column]) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Fails if the type of a column or of a part of it cannot exist, or if its rules contradict
+    /// each other.
+    pub(crate) fn new(columns: &[Column]) -> Result<Self, HeaderError> {
         Self::at(String::new(), columns)
     }
 
-    fn at(path: String, columns: &[Column]) -> Self {
-        let fields: Vec<Field> = columns
+    fn at(path: String, columns: &[Column]) -> Result<Self, HeaderError> {
+        let fields = columns
             .iter()
             .map(|column| Field::at(&below(&path, &column.name), column))
-            .collect();
+            .collect::<Result<Vec<Field>, HeaderError>>()?;
         let mut by_name: Vec<usize> = (0..fields.len()).collect();
         by_name.sort_by_key(|&field| fields[field].name());
-        Self {
+        Ok(Self {
             fields,
             by_name,
             path,
-        }
+        })
     }
 
     /// The field with this name. `expected` is the one that is probably meant.
@@ -76,19 +85,24 @@ impl Shape {
 }
 
 impl Field {
-    fn at(path: &str, column: &Column) -> Self {
+    fn at(path: &str, column: &Column) -> Result<Self, HeaderError> {
+        let part = |path: String, part| Ok(Parts::Many(Box::new(Self::at(&path, part)?)));
         let parts = match &column.data_type {
-            ColumnType::Struct(fields) => Parts::Struct(Shape::at(path.to_owned(), fields)),
-            ColumnType::List(element) => {
-                Parts::Many(Box::new(Self::at(&format!("{path}[]"), element)))
-            }
-            ColumnType::Map(value) => Parts::Many(Box::new(Self::at(&below(path, "*"), value))),
+            ColumnType::Struct(fields) => Parts::Struct(Shape::at(path.to_owned(), fields)?),
+            ColumnType::List(element) => part(format!("{path}[]"), element)?,
+            ColumnType::Map(value) => part(below(path, "*"), value)?,
             _ => Parts::None,
         };
-        Self {
+        // Whoever has to mend its rules looks for it by its path.
+        let by_path = Column {
+            name: path.to_owned(),
+            ..column.clone()
+        };
+        Ok(Self {
             column: column.clone(),
+            values: Values::new(&by_path)?,
             parts,
-        }
+        })
     }
 
     fn name(&self) -> &[u8] {

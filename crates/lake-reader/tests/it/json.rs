@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use lake_reader::{Column, ColumnType, ExtraColumns, Format, Layout, Options, Reader, Warning};
+use lake_reader::{
+    Column, ColumnType, ExtraColumns, Format, Layout, Options, Reader, Rules, Warning, Whitespace,
+};
 
 use crate::support::{Row, cells, lines, read_as, rows_of};
 
@@ -34,14 +36,11 @@ fn rows(file: impl AsRef<[u8]>, columns: &[Column]) -> Vec<Row> {
 fn value(data_type: ColumnType, value: &str) -> String {
     let rows = rows(format!("{{\"v\":{value}}}"), &[Column::new("v", data_type)]);
     assert_eq!(rows.len(), 1);
-    match &rows[0].faults[..] {
-        [] => rows[0].cells.clone(),
-        [fault] => {
-            assert_eq!(rows[0].cells, "∅");
-            fault.clone()
-        }
-        faults => panic!("{faults:?}"),
+    if rows[0].faults.is_empty() {
+        return rows[0].cells.clone();
     }
+    assert_eq!(rows[0].cells, "∅");
+    rows[0].faults.join("; ")
 }
 
 const DECIMAL: ColumnType = ColumnType::Decimal {
@@ -423,4 +422,124 @@ fn a_type_that_cannot_exist_is_refused_however_deep_it_is() {
     let layout = Layout::new(Format::NdJson, columns);
     let error = Reader::open(&Vec::new(), &layout, Options::default()).unwrap_err();
     assert!(error.to_string().contains("cannot exist"), "{error}");
+}
+
+/// The only cell of the only row for a column with these rules, or the only fault.
+fn by_rules(data_type: ColumnType, rules: Rules, value: &str) -> String {
+    let column = Column::new("v", data_type).with_rules(rules);
+    let rows = rows(format!("{{\"v\":{value}}}"), &[column]);
+    match &rows[0].faults[..] {
+        [] => rows[0].cells.clone(),
+        faults => faults.join("; "),
+    }
+}
+
+#[test]
+fn strings_obey_the_rules_of_their_column_and_numbers_are_json() {
+    let comma = Rules {
+        decimal_separator: Some(','),
+        group_separator: Some('.'),
+        ..Rules::default()
+    };
+    assert_eq!(by_rules(DECIMAL, comma.clone(), "\"1.234,5\""), "1234.500");
+    assert_eq!(by_rules(DECIMAL, comma, "1234.5"), "1234.500");
+
+    let german = Rules {
+        formats: vec!["%d.%m.%Y".to_owned()],
+        ..Rules::default()
+    };
+    assert_eq!(
+        by_rules(ColumnType::Date, german.clone(), "\"01.03.2026\""),
+        "2026-03-01"
+    );
+    assert!(by_rules(ColumnType::Date, german, "\"2026-03-01\"").starts_with("type: "));
+
+    let seconds = Rules {
+        formats: vec!["%s".to_owned()],
+        ..Rules::default()
+    };
+    assert_eq!(
+        by_rules(ColumnType::Timestamp, seconds, "1772341200"),
+        "2026-03-01T05:00:00"
+    );
+
+    let yes = Rules {
+        true_values: vec!["yes".to_owned(), "1".to_owned()],
+        false_values: vec!["no".to_owned(), "0".to_owned()],
+        ..Rules::default()
+    };
+    for (value, expected) in [("\"Yes\"", "true"), ("0", "false"), ("true", "true")] {
+        assert_eq!(by_rules(ColumnType::Boolean, yes.clone(), value), expected);
+    }
+}
+
+#[test]
+fn spellings_of_null_are_null_in_strings_and_numbers() {
+    let rules = Rules {
+        nulls: vec!["n/a".to_owned(), "-999".to_owned()],
+        ..Rules::default()
+    };
+    for data_type in [ColumnType::Int64, DECIMAL] {
+        for null in ["\"n/a\"", "\" n/a \"", "-999", "\"-999\""] {
+            assert_eq!(
+                by_rules(data_type.clone(), rules.clone(), null),
+                "∅",
+                "{null}"
+            );
+        }
+        assert_eq!(
+            by_rules(data_type, rules.clone(), "-9990")
+                .split('.')
+                .next(),
+            Some("-9990")
+        );
+    }
+    assert_eq!(by_rules(ColumnType::Text, rules.clone(), "\"n/a\""), "∅");
+    assert_eq!(
+        by_rules(ColumnType::Text, rules.clone(), "\" n/a\""),
+        " n/a"
+    );
+    assert_eq!(by_rules(ColumnType::Json, rules.clone(), "\"n/a\""), "∅");
+    assert_eq!(
+        by_rules(ColumnType::Json, rules.clone(), "[\"n/a\"]"),
+        "[\"n/a\"]"
+    );
+
+    let column = Column::new("v", ColumnType::Text)
+        .required()
+        .with_rules(rules);
+    let rows = rows("{\"v\":\"n/a\"}", &[column]);
+    assert_eq!(
+        rows[0].faults,
+        ["required: 'v' is required, and 'n/a' stands for NULL"]
+    );
+}
+
+#[test]
+fn whitespace_in_strings_is_what_the_rules_say() {
+    let rules = |whitespace| Rules {
+        whitespace,
+        ..Rules::default()
+    };
+    let (trim, keep) = (rules(Whitespace::Trim), rules(Whitespace::Keep));
+    assert_eq!(by_rules(ColumnType::Text, trim.clone(), "\" a \""), "a");
+    assert_eq!(by_rules(ColumnType::Text, trim, "\"  \""), "");
+    assert_eq!(
+        by_rules(ColumnType::Int64, keep, "\" 7\""),
+        "type: ' 7' is not an int64"
+    );
+}
+
+#[test]
+fn rules_that_contradict_each_other_are_refused_with_their_path() {
+    let rules = Rules {
+        true_values: vec!["1".to_owned()],
+        false_values: vec!["1".to_owned()],
+        ..Rules::default()
+    };
+    let flag = Column::new("flag", ColumnType::Boolean).with_rules(rules);
+    let columns = vec![Column::new("user", structure(vec![flag]))];
+    let layout = Layout::new(Format::Json, columns);
+    let error = Reader::open(&Vec::new(), &layout, Options::default()).unwrap_err();
+    assert!(error.to_string().contains("'user.flag'"), "{error}");
 }

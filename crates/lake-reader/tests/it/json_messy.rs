@@ -1,7 +1,10 @@
 //! JSON files that are not as they should be, and how reading goes on.
 
+use std::io::{self, Read};
+
 use lake_reader::{
-    Column, ColumnType, Encoding, Format, Layout, OnTruncated, Options, ReadError, Reader, Warning,
+    Column, ColumnType, Encoding, Format, Layout, OnTruncated, Options, ReadError, Reader, Source,
+    Warning,
 };
 
 use crate::stored::{gzip, outcome};
@@ -308,7 +311,8 @@ fn the_error_of_a_file_that_is_cut_off_says_what_is_open_and_what_to_do() {
     assert_eq!(
         error.to_string(),
         "the array that opens at byte 0 is not closed where the file ends, at byte 9: the file \
-         seems to be cut off; load it again when it is complete, or set `on_truncated: reject`"
+         is cut off, or broken up to its end; load it again when it is complete, or set \
+         `on_truncated: reject`"
     );
     let (_, error) = until_error("{\"a\":1}\n{\"a\":");
     assert!(
@@ -435,4 +439,87 @@ fn other_encodings_are_the_same_text() {
         assert_eq!(cells(&read.rows), ["1|\"é\"", "2|∅"]);
         assert_eq!(read.message(), "");
     }
+}
+
+/// A text that repeats its middle, without being in memory.
+#[derive(Debug)]
+struct Long {
+    start: &'static [u8],
+    middle: &'static [u8],
+    times: usize,
+    end: &'static [u8],
+}
+
+impl Source for Long {
+    fn stream(&self) -> io::Result<Box<dyn Read + Send>> {
+        let middles = std::iter::repeat_n(self.middle, self.times);
+        let mut pieces = std::iter::once(self.start)
+            .chain(middles)
+            .chain(std::iter::once(self.end));
+        let mut piece: &[u8] = &[];
+        Ok(Box::new(Pull(move |buffer: &mut [u8]| {
+            while piece.is_empty() {
+                match pieces.next() {
+                    Some(next) => piece = next,
+                    None => return 0,
+                }
+            }
+            let length = piece.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&piece[..length]);
+            piece = &piece[length..];
+            length
+        })))
+    }
+
+    fn ranges(&self) -> io::Result<Box<dyn lake_reader::Ranges>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// A reader that asks a function for its next bytes.
+struct Pull<F>(F);
+
+impl<F: FnMut(&mut [u8]) -> usize> Read for Pull<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok((self.0)(buffer))
+    }
+}
+
+#[test]
+fn of_a_record_without_end_only_the_first_bytes_are_ever_kept() {
+    let long = Long {
+        start: b"[{\"a\":1},{\"b\":[",
+        middle: b"[\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\", {}],",
+        times: 1_000_000,
+        end: b"0]},{\"a\":2}]",
+    };
+    for (format, expected) in [(Format::Json, 3), (Format::NdJson, 1)] {
+        let blocks = read_as(&long, &layout(format), Options::default());
+        let rows: Vec<Row> = blocks.iter().flat_map(rows_of).collect();
+        assert_eq!(rows.len(), expected);
+        let broken = rows.iter().find(|row| !row.faults.is_empty()).unwrap();
+        assert!(
+            broken.faults[0].starts_with("record size: the record has 57000"),
+            "{:?}",
+            broken.faults
+        );
+        assert_eq!(broken.raw.len(), 1 << 16);
+    }
+}
+
+#[test]
+fn a_file_in_which_no_record_closes_is_not_read_over_and_over() {
+    // Every record reaches into the next ones, as deep as anything may be.
+    let long = Long {
+        start: b"[\n",
+        middle: b"{\"a\":1,\"b\":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0\n",
+        times: 50_000,
+        end: b"]}]",
+    };
+    let rows: Vec<Row> = read_as(&long, &layout(Format::Json), Options::default())
+        .iter()
+        .flat_map(rows_of)
+        .collect();
+    assert_eq!(rows.len(), 50_000);
+    assert_eq!(rows.iter().filter(|row| row.faults.is_empty()).count(), 1);
 }

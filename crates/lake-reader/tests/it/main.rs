@@ -7,6 +7,7 @@
 
 mod compressed;
 mod dialects;
+mod encodings;
 mod header;
 mod json;
 mod json_conformance;

@@ -21,8 +21,8 @@ pub(super) struct PathColumns {
     columns: Vec<Option<Column>>,
 }
 
-/// How the value of one column is read: as the one value of the one record of a text. A path
-/// cannot have the delimiter in it, unless somebody wants it to, and then the value is none.
+/// How the value of one column is read: as the one value of the one record of a text. The
+/// delimiter separates units in ASCII, and nobody has it in a path.
 const ONE_VALUE: Dialect = Dialect {
     delimiter: 0x1F,
     quote: None,
@@ -114,6 +114,9 @@ fn parse(column: &Column, text: &str) -> Result<Option<ArrayRef>, String> {
     };
     if text.is_empty() {
         return Ok(None);
+    }
+    if text.contains(['\n', '\r', char::from(ONE_VALUE.delimiter)]) {
+        return Err(wrong("a value has no line end in it; rename it".to_owned()));
     }
     let bytes = text.as_bytes().to_vec();
     let reader = Reader::open(&bytes, &layout, options).map_err(|e| wrong(e.to_string()))?;

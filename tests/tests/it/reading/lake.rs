@@ -42,23 +42,37 @@ pub(super) fn rows(file: &Path, layout: &Layout, options: Options, threads: usiz
 
 /// The blocks of a file, in its order, taken by so many threads.
 #[track_caller]
-pub(super) fn blocks(file: &Path, layout: &Layout, options: Options, threads: usize) -> Vec<Block> {
+fn blocks(file: &Path, layout: &Layout, options: Options, threads: usize) -> Vec<Block> {
+    let mut blocks = each_block(file, layout, options, threads, |block| block);
+    blocks.retain(|block| block.batch.num_rows() > 0);
+    blocks.sort_by_key(|block| (block.lines.value(0), block.byte_offset(0)));
+    blocks
+}
+
+/// What becomes of every block of a file, in any order; each of the threads
+/// takes one block after the other.
+#[track_caller]
+pub(super) fn each_block<T: Send>(
+    file: &Path,
+    layout: &Layout,
+    options: Options,
+    threads: usize,
+    make: impl Fn(Block) -> T + Sync,
+) -> Vec<T> {
     let source = LocalFile(file.to_owned());
     let reader = Reader::open(&source, layout, options)
         .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    let take = || -> Vec<Block> {
+    let take = || -> Vec<T> {
         std::iter::from_fn(|| reader.next_block())
             .map(|block| block.unwrap_or_else(|e| panic!("{}: {e}", file.display())))
-            .filter(|block| block.batch.num_rows() > 0)
+            .map(&make)
             .collect()
     };
-    let mut blocks: Vec<Block> = thread::scope(|scope| {
+    thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(take)).collect();
-        let blocks = workers.into_iter().map(|worker| worker.join().unwrap());
-        blocks.flatten().collect()
-    });
-    blocks.sort_by_key(|block| (block.lines.value(0), block.byte_offset(0)));
-    blocks
+        let made = workers.into_iter().map(|worker| worker.join().unwrap());
+        made.flatten().collect()
+    })
 }
 
 /// One value in the one form.

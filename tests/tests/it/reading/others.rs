@@ -10,6 +10,7 @@ use lake_tests::workspace;
 use serde_json::{Value, json};
 
 use super::cell::{Rows, type_form};
+use super::parquet::Stored;
 
 /// Something that a script in `tests/python` does, in one process with others.
 #[derive(Debug, Clone)]
@@ -20,6 +21,37 @@ impl Job {
     pub(super) fn read(reader: &str, file: &Path, columns: &[Column], options: Value) -> Self {
         let columns: Vec<Value> = columns.iter().map(described).collect();
         Self(json!({"reader": reader, "file": file, "columns": columns, "options": options}))
+    }
+
+    /// A Parquet file, written by one of the script's writers from rows in the one form.
+    pub(super) fn write_parquet(
+        writer: &str,
+        file: &Path,
+        columns: &[Stored],
+        rows: &Path,
+        options: Value,
+    ) -> Self {
+        let columns: Vec<Value> = columns
+            .iter()
+            .map(|(column, stored)| {
+                let mut column = described(column);
+                column["stored"] = json!(stored);
+                column
+            })
+            .collect();
+        Self(json!({
+            "writer": writer, "file": file, "columns": columns, "rows": rows, "options": options,
+        }))
+    }
+
+    /// A file, stored in another way.
+    pub(super) fn pack(plain: &Path, file: &Path, options: Value) -> Self {
+        Self(json!({"writer": "the packer", "file": file, "plain": plain, "options": options}))
+    }
+
+    /// What does it.
+    fn who(&self) -> &Value {
+        self.0.get("reader").unwrap_or(&self.0["writer"])
     }
 }
 
@@ -70,10 +102,7 @@ pub(super) fn answers(jobs: &[Job]) -> Vec<Rows> {
     let rows_of = |job: &Job| {
         let ended = lines.next().unwrap();
         let Some(count) = ended["rows"].as_u64() else {
-            panic!(
-                "{}: {}: {}",
-                job.0["reader"], job.0["file"], ended["failed"]
-            );
+            panic!("{}: {}: {}", job.who(), job.0["file"], ended["failed"]);
         };
         let rows = (&mut lines).take(count as usize);
         rows.map(|row| row.as_array().unwrap().clone()).collect()

@@ -44,6 +44,10 @@ impl Random {
 pub(super) enum Texts {
     /// Anything that is Unicode; also nothing at all.
     Any,
+    /// Anything that is Unicode: without quotes, no text is what NULL is.
+    NotEmpty,
+    /// Anything that ISO 8859-1 has.
+    Latin1,
     /// What can be written without quotes and escapes: at least one character,
     /// and none that a dialect could give a meaning.
     Plain,
@@ -201,8 +205,14 @@ const PLAIN_PIECES: [&str; 12] = [
 ];
 
 fn text(random: &mut Random, texts: Texts) -> String {
+    let latin = || -> Vec<&str> {
+        let is_latin = |piece: &&str| piece.chars().all(|c| c <= '\u{ff}');
+        PIECES.into_iter().filter(is_latin).collect()
+    };
     let (least, pieces): (usize, &[&str]) = match texts {
+        Texts::Latin1 => (0, &latin()),
         Texts::Any => (0, &PIECES),
+        Texts::NotEmpty => (1, &PIECES),
         Texts::Plain => (1, &PLAIN_PIECES),
     };
     let most = if random.one_in(200) { 500 } else { 6 };
