@@ -22,7 +22,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
@@ -126,6 +126,19 @@ impl Arrangement {
             .transpose()
     }
 
+    fn threads(&self) -> usize {
+        self.context.session_config().target_partitions().max(1)
+    }
+
+    /// How much memory one thread may take to sort a bucket, so that all of them leave some to a
+    /// sort of the engine.
+    fn most_to_sort(&self) -> usize {
+        match self.context.runtime_env().memory_pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => bytes / (4 * self.threads()) * 3,
+            _ => usize::MAX,
+        }
+    }
+
     /// Takes all rows of all streams, each in a task of its own.
     async fn gather(
         self: &Arc<Self>,
@@ -163,9 +176,18 @@ impl Arrangement {
         }
         // The order of tasks is chance; that of rows in a bucket is not.
         all.sort_by_key(|(n, _)| *n);
-        Ok(gather::buckets(
-            all.into_iter().map(|(_, gathered)| gathered),
-        ))
+        let mut buckets = gather::buckets(all.into_iter().map(|(_, gathered)| gathered));
+        let most = self.most_to_sort();
+        if buckets
+            .iter()
+            .any(|bucket| bucket.is_spilled() || bucket.bytes_to_sort() > most)
+        {
+            // What is held would leave too little for sorting.
+            let schema = self.codes.waiting();
+            let disk = &self.context.runtime_env().disk_manager;
+            gather::spill_all(&mut buckets, schema, disk).map_err(|e| self.failed(e))?;
+        }
+        Ok(buckets)
     }
 
     /// Sorts and writes the buckets, as many at a time as there are threads.
@@ -175,8 +197,7 @@ impl Arrangement {
         tombstones: Option<&Target>,
         mut buckets: Vec<Bucket>,
     ) -> Result<Split> {
-        let threads = self.context.session_config().target_partitions();
-        let workers = threads.clamp(1, buckets.len().max(1));
+        let workers = self.threads().min(buckets.len());
         // The largest first: what is left at the end is small, and all threads end together.
         buckets.sort_by_key(|bucket| std::cmp::Reverse(bucket.rows()));
         let queue = Arc::new(Mutex::new(VecDeque::from(buckets)));
@@ -222,7 +243,8 @@ impl Arrangement {
         let memory = MemoryConsumer::new(format!("sorting rows of {}", self.table))
             .with_can_spill(true)
             .register(pool);
-        if memory.try_grow(bucket.bytes_to_sort()).is_err() {
+        let bytes = bucket.bytes_to_sort();
+        if bytes > self.most_to_sort() || memory.try_grow(bytes).is_err() {
             drop(memory);
             return self.write_large(bucket, writer).await;
         }

@@ -20,7 +20,7 @@ pub(super) type Place = (u32, u32);
 /// How many rows a temporary file's batches have at the most.
 const SPILL_ROWS: usize = 16 * 1024;
 /// What sorting takes for a row beside the row: its key, and its place.
-const SORT_BYTES: usize = 96;
+const SORT_BYTES: usize = 72;
 
 /// Which bucket a row belongs to: a hash of some of its columns says it.
 #[derive(Debug)]
@@ -185,6 +185,26 @@ pub(super) fn buckets(gathered: impl Iterator<Item = Gathered>) -> Vec<Bucket> {
     buckets
 }
 
+/// Writes into a temporary file what is still held.
+pub(super) fn spill_all(
+    buckets: &mut [Bucket],
+    schema: &SchemaRef,
+    disk: &Arc<DiskManager>,
+) -> Result<()> {
+    let mut spill = None;
+    for part in buckets.iter_mut().flat_map(|bucket| &mut bucket.parts) {
+        if let Part::Held(held) = part {
+            let spill = match &mut spill {
+                Some(spill) => spill,
+                None => spill.insert(Spill::create(disk)?),
+            };
+            let batches = picked(&held.batches, &held.rows, SPILL_ROWS);
+            *part = Part::Spilled(spill.write(schema, held.rows.len(), batches)?);
+        }
+    }
+    Ok(())
+}
+
 /// Rows that are sorted together.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
@@ -213,6 +233,12 @@ impl Bucket {
             Part::Spilled(segment) => segment.rows(),
         });
         rows.sum()
+    }
+
+    pub(super) fn is_spilled(&self) -> bool {
+        self.parts
+            .iter()
+            .any(|part| matches!(part, Part::Spilled(_)))
     }
 
     /// How much memory it takes to sort it, beside what its rows hold already.
