@@ -9,13 +9,11 @@ mod dialect;
 mod nested;
 mod types;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use lake_reader::{
-    Block, Column, ColumnType, Compression, Encoding, Format, Layout, Options, Reader, Source,
-};
+use lake_reader::{Block, Column, Compression, Encoding, Format, Layout, Options, Reader, Source};
 use serde_json::Value;
 
 use crate::error::{KitError, Result};
@@ -111,7 +109,8 @@ pub fn inspect(source: &dyn Source, options: &InspectOptions) -> Result<Inspecti
         file: options.file.clone(),
         message,
     };
-    let bytes = source.size().map_err(|e| failed(e.to_string()))?;
+    let bytes = source.ranges().and_then(|ranges| ranges.size());
+    let bytes = bytes.map_err(|e| failed(e.to_string()))?;
     let sample = lake_reader::Sample::of(source, SAMPLE_BYTES);
     let sample = sample.map_err(|e| failed(e.to_string()))?;
     if sample.bytes.is_empty() {
@@ -119,7 +118,10 @@ pub fn inspect(source: &dyn Source, options: &InspectOptions) -> Result<Inspecti
     }
     let (layout, doubts) = guess(source, &sample, options).map_err(failed)?;
     let read = read(source, &layout, options).map_err(failed)?;
-    let name = options.name.clone().unwrap_or_else(|| input_name(&options.file));
+    let name = options
+        .name
+        .clone()
+        .unwrap_or_else(|| input_name(&options.file));
     Ok(Inspection {
         file: options.file.clone(),
         bytes,
@@ -246,7 +248,9 @@ fn objects(text: &str) -> Vec<(Column, String)> {
         }
     }
     let columns = place.columns().into_iter();
-    columns.map(|(column, doubts)| (column, doubt(&doubts))).collect()
+    columns
+        .map(|(column, doubts)| (column, doubt(&doubts)))
+        .collect()
 }
 
 /// The columns of a delimited text, with what is doubtful about each.
@@ -321,7 +325,8 @@ fn read(
                     match block {
                         Ok(block) => seen.note(&block, layout, options),
                         Err(error) => {
-                            seen.ended = Some(format!("it cannot be read further: {}", chain(&error)));
+                            seen.ended =
+                                Some(format!("it cannot be read further: {}", chain(&error)));
                         }
                     }
                 }
@@ -351,14 +356,19 @@ impl Seen {
         let rows = block.batch.num_rows();
         self.rows += rows as u64;
         self.bad += block.faulty_rows() as u64;
-        let mut faulty = block.faults.iter().map(|fault| fault.row as usize).peekable();
+        let mut faulty = block
+            .faults
+            .iter()
+            .map(|fault| fault.row as usize)
+            .peekable();
         let mut good = 0;
         for row in 0..rows {
             if faulty.peek() == Some(&row) {
                 while faulty.next_if_eq(&row).is_some() {}
             } else if good < options.rows {
                 good += 1;
-                self.good.push((block.lines.value(row), block.batch.slice(row, 1)));
+                self.good
+                    .push((block.lines.value(row), block.batch.slice(row, 1)));
             } else {
                 break;
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lake_pipeline::{Overrides, Pipeline, TransformRef};
 use lake_plugin::Declaration;

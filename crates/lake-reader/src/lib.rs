@@ -130,6 +130,7 @@ pub use column::{Column, ColumnType};
 pub use fault::{Fault, check};
 pub use layout::{Dialect, Encoding, ExtraColumns, Format, Layout, MissingColumns};
 pub use mismatch::{HeaderError, MissingColumn, Warning};
+pub use parquet::parquet_columns;
 pub use reader::{ReadError, Reader};
 pub use rules::{Ambiguous, Nonexistent, Rules, Whitespace, Zone};
 pub use sample::{Compression, Sample};

@@ -28,6 +28,7 @@ use crate::source::Ranges;
 
 mod binding;
 mod cells;
+mod columns;
 mod convert;
 mod file;
 mod place;
@@ -38,6 +39,7 @@ mod table;
 mod value;
 
 use binding::Binding;
+pub use columns::parquet_columns;
 use file::{Footer, Stored, footer, guarded};
 pub(crate) use table::Table;
 

@@ -9,6 +9,7 @@ use std::fs;
 use std::future::Future;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use lake_kit::{KitError, Machine};

@@ -137,13 +137,22 @@ fn text(found: &Inspection) -> Result<String, Failure> {
         0 => "all of them good".to_owned(),
         bad => format!("{bad} of them bad"),
     };
-    let _ = writeln!(text, "  {} rows, {bad}; {} columns", found.rows, found.layout.columns.len());
+    let _ = writeln!(
+        text,
+        "  {} rows, {bad}; {} columns",
+        found.rows,
+        found.layout.columns.len()
+    );
     for note in &found.notes {
         let _ = writeln!(text, "  note: {note}");
     }
     let _ = writeln!(text, "\nColumns");
     let columns = found.layout.columns.iter();
-    let width = columns.clone().map(|column| column.name.chars().count()).max().unwrap_or(0);
+    let width = columns
+        .clone()
+        .map(|column| column.name.chars().count())
+        .max()
+        .unwrap_or(0);
     for (column, doubt) in columns.zip(&found.doubts) {
         let mut line = format!("  {:<width$}  {}", column.name, described_column(column));
         if !doubt.is_empty() {
@@ -160,10 +169,23 @@ fn text(found: &Inspection) -> Result<String, Failure> {
     }
     for row in &found.bad_rows {
         let shown: String = row.raw.chars().take(120).collect();
-        let cut = if shown.len() < row.raw.len() { "…" } else { "" };
-        let _ = writeln!(text, "  line {}, byte {}: {}{cut}", row.line, row.offset, shown.escape_debug());
+        let cut = if shown.len() < row.raw.len() {
+            "…"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "  line {}, byte {}: {}{cut}",
+            row.line,
+            row.offset,
+            shown.escape_debug()
+        );
         for (check, column, message) in &row.reasons {
-            let place = column.as_ref().map(|column| format!(" {column}")).unwrap_or_default();
+            let place = column
+                .as_ref()
+                .map(|column| format!(" {column}"))
+                .unwrap_or_default();
             let _ = writeln!(text, "    {check}{place}: {message}");
         }
     }
@@ -197,7 +219,11 @@ fn described(found: &Inspection) -> String {
                 Some(quote) => format!("quote {}", char::from(quote)),
                 None => "no quoting".to_owned(),
             };
-            let header = if header { "with a header" } else { "without a header" };
+            let header = if header {
+                "with a header"
+            } else {
+                "without a header"
+            };
             let delimiter = match delimiter {
                 b'\t' => "tab".to_owned(),
                 other => char::from(other).to_string(),
@@ -233,7 +259,14 @@ fn described_column(column: &Column) -> String {
     if column.rules.decimal_separator == Some(',') {
         words.push("with a decimal comma".to_owned());
     }
-    words.push(if column.required { "never empty" } else { "may be empty" }.to_owned());
+    words.push(
+        if column.required {
+            "never empty"
+        } else {
+            "may be empty"
+        }
+        .to_owned(),
+    );
     words.join(", ")
 }
 
@@ -275,16 +308,21 @@ fn object(found: &Inspection) -> Result<Value, Failure> {
         Encoding::Utf16Be => "utf-16be",
         Encoding::Latin1 => "latin1",
     };
-    let columns = found.layout.columns.iter().zip(&found.doubts).map(|(column, doubt)| {
-        json!({
-            "name": column.name,
-            "type": column.data_type.to_string(),
-            "required": column.required,
-            "formats": column.rules.formats,
-            "nulls": column.rules.nulls,
-            "doubt": (!doubt.is_empty()).then_some(doubt),
-        })
-    });
+    let columns = found
+        .layout
+        .columns
+        .iter()
+        .zip(&found.doubts)
+        .map(|(column, doubt)| {
+            json!({
+                "name": column.name,
+                "type": column.data_type.to_string(),
+                "required": column.required,
+                "formats": column.rules.formats,
+                "nulls": column.rules.nulls,
+                "doubt": (!doubt.is_empty()).then_some(doubt),
+            })
+        });
     let bad_rows = found.bad_rows.iter().map(|row| {
         let reasons = row.reasons.iter().map(|(check, column, message)| {
             json!({ "check": check, "column": column, "message": message })

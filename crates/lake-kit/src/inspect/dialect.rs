@@ -229,7 +229,10 @@ mod tests {
         expect("a,b\n1,2\n3,4\n", (',', Some('"'), true));
         expect("a;b\n1,5;2\n3,5;4\n", (';', Some('"'), true));
         expect("a|b|c\n1|2|3\n", ('|', Some('"'), true));
-        expect("u1\t2009-05-04T23:08:57Z\tx\nu2\t2009-05-04\t\n", ('\t', Some('"'), false));
+        expect(
+            "u1\t2009-05-04T23:08:57Z\tx\nu2\t2009-05-04\t\n",
+            ('\t', Some('"'), false),
+        );
         expect("a,b\n'x,y',1\n'z,w',2\n", (',', Some('\''), true));
         expect("a,b\n\"x,y\",1\n\"z\nw\",2\n", (',', Some('"'), true));
     }

@@ -92,12 +92,7 @@ impl Place {
             n if n == self.numbers.len() => types::suggest(&borrowed(&self.numbers)),
             n if n == self.texts.len() => match types::suggest(&borrowed(&self.texts)) {
                 // What stands in quotes was meant as text, unless it is a date.
-                found
-                    if matches!(
-                        found.data_type,
-                        ColumnType::Date | ColumnType::Timestamp
-                    ) =>
-                {
+                found if matches!(found.data_type, ColumnType::Date | ColumnType::Timestamp) => {
                     found
                 }
                 _ => plain(ColumnType::Text),
@@ -114,7 +109,11 @@ impl Place {
     }
 
     fn object(&self) -> Suggestion {
-        let columns: Vec<Column> = self.columns().into_iter().map(|(column, _)| column).collect();
+        let columns: Vec<Column> = self
+            .columns()
+            .into_iter()
+            .map(|(column, _)| column)
+            .collect();
         let first = columns.first().map(|column| column.data_type.clone());
         let data_type = match first {
             None => ColumnType::Json,

@@ -120,7 +120,12 @@ fn dates(values: &[&str]) -> Option<Suggestion> {
 
 /// Exact decimals where there are no exponents, floating point numbers otherwise.
 fn numbers(values: &[&str]) -> Option<Suggestion> {
-    let forms = [(None, None), (None, Some(',')), (Some(','), None), (Some(','), Some('.'))];
+    let forms = [
+        (None, None),
+        (None, Some(',')),
+        (Some(','), None),
+        (Some(','), Some('.')),
+    ];
     for (decimal_separator, group_separator) in forms {
         let rules = Rules {
             decimal_separator,

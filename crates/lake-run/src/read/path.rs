@@ -105,7 +105,7 @@ impl PathColumns {
 }
 
 /// The one value of a column; `None` where it is NULL.
-fn parse(column: &Column, text: &str) -> Result<Option<ArrayRef>, String> {
+fn parse(column: &Column, text: &str) -> std::result::Result<Option<ArrayRef>, String> {
     let wrong = |why: String| format!("where it is '{text}': {why}");
     let layout = Layout::new(Format::Delimited(ONE_VALUE), vec![column.clone()]);
     let options = Options {
