@@ -59,6 +59,8 @@ struct Arrangement {
     sort_by: Vec<usize>,
     rule: Option<KeyRule>,
     context: Arc<TaskContext>,
+    /// Whose turn it is to have a bucket sorted by the engine.
+    engine: tokio::sync::Mutex<()>,
 }
 
 /// Writes what `plan` yields, sorted by partition and by the key of `rule`. Of rows that share a
@@ -110,6 +112,7 @@ pub(crate) async fn write(
         sort_by,
         rule: rule.cloned(),
         context: Arc::clone(context),
+        engine: tokio::sync::Mutex::default(),
     });
     let buckets = arrangement.gather(&plan, spread).await?;
     arrangement.write(target, tombstones, buckets).await
@@ -268,6 +271,12 @@ impl Arrangement {
             Some(rule) => Some(OnePerKey::new(&self.table, &self.schema, rule)?),
             None => None,
         };
+        // A sort of the engine takes its whole share of the memory, and fails where nothing is left
+        // to merge with. So there is one at a time, and one more to share with that takes nothing.
+        let _turn = self.engine.lock().await;
+        let _headroom = MemoryConsumer::new("merging sorted rows")
+            .with_can_spill(true)
+            .register(&self.context.runtime_env().memory_pool);
         let plan = self.engine_sort(bucket).map_err(|e| self.failed(e))?;
         let stream = plan.execute(0, Arc::clone(&self.context));
         let mut stream = stream.map_err(|e| self.failed(e))?;

@@ -19,6 +19,8 @@ pub(super) type Place = (u32, u32);
 
 /// How many rows a temporary file's batches have at the most.
 const SPILL_ROWS: usize = 16 * 1024;
+/// About how many bytes they have at the most: who reads them may have little memory.
+const SPILL_BYTES: usize = 512 * 1024;
 /// What sorting takes for a row beside the row: its key, and its place.
 const SORT_BYTES: usize = 72;
 
@@ -159,7 +161,7 @@ impl Gathered {
             if rows.is_empty() {
                 continue;
             }
-            let batches = picked(&self.held, &rows, SPILL_ROWS);
+            let batches = picked(&self.held, &rows, spilled_rows(&self.held));
             bucket.push(Part::Spilled(spill.write(
                 &self.schema,
                 rows.len(),
@@ -198,7 +200,7 @@ pub(super) fn spill_all(
                 Some(spill) => spill,
                 None => spill.insert(Spill::create(disk)?),
             };
-            let batches = picked(&held.batches, &held.rows, SPILL_ROWS);
+            let batches = picked(&held.batches, &held.rows, spilled_rows(&held.batches));
             *part = Part::Spilled(spill.write(schema, held.rows.len(), batches)?);
         }
     }
@@ -298,6 +300,14 @@ impl Bucket {
             },
         )
     }
+}
+
+/// How many rows of batches such as these a temporary file's batches have.
+fn spilled_rows(batches: &[RecordBatch]) -> usize {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    let of_one = (bytes / rows.max(1)).max(1);
+    (SPILL_BYTES / of_one).clamp(1, SPILL_ROWS)
 }
 
 /// The rows at `places`, at most `most_rows` a batch.
