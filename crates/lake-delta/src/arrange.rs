@@ -22,7 +22,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
@@ -59,6 +59,8 @@ struct Arrangement {
     sort_by: Vec<usize>,
     rule: Option<KeyRule>,
     context: Arc<TaskContext>,
+    /// Whose turn it is to have a bucket sorted by the engine.
+    engine: tokio::sync::Mutex<()>,
 }
 
 /// Writes what `plan` yields, sorted by partition and by the key of `rule`. Of rows that share a
@@ -110,6 +112,7 @@ pub(crate) async fn write(
         sort_by,
         rule: rule.cloned(),
         context: Arc::clone(context),
+        engine: tokio::sync::Mutex::default(),
     });
     let buckets = arrangement.gather(&plan, spread).await?;
     arrangement.write(target, tombstones, buckets).await
@@ -124,6 +127,19 @@ impl Arrangement {
         let rule = self.rule.as_ref();
         rule.map(|rule| Contest::new(&self.table, &self.schema, rule))
             .transpose()
+    }
+
+    fn threads(&self) -> usize {
+        self.context.session_config().target_partitions().max(1)
+    }
+
+    /// How much memory one thread may take to sort a bucket, so that all of them leave some to a
+    /// sort of the engine.
+    fn most_to_sort(&self) -> usize {
+        match self.context.runtime_env().memory_pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => bytes / (4 * self.threads()) * 3,
+            _ => usize::MAX,
+        }
     }
 
     /// Takes all rows of all streams, each in a task of its own.
@@ -163,9 +179,18 @@ impl Arrangement {
         }
         // The order of tasks is chance; that of rows in a bucket is not.
         all.sort_by_key(|(n, _)| *n);
-        Ok(gather::buckets(
-            all.into_iter().map(|(_, gathered)| gathered),
-        ))
+        let mut buckets = gather::buckets(all.into_iter().map(|(_, gathered)| gathered));
+        let most = self.most_to_sort();
+        if buckets
+            .iter()
+            .any(|bucket| bucket.is_spilled() || bucket.bytes_to_sort() > most)
+        {
+            // What is held would leave too little for sorting.
+            let schema = self.codes.waiting();
+            let disk = &self.context.runtime_env().disk_manager;
+            gather::spill_all(&mut buckets, schema, disk).map_err(|e| self.failed(e))?;
+        }
+        Ok(buckets)
     }
 
     /// Sorts and writes the buckets, as many at a time as there are threads.
@@ -175,8 +200,7 @@ impl Arrangement {
         tombstones: Option<&Target>,
         mut buckets: Vec<Bucket>,
     ) -> Result<Split> {
-        let threads = self.context.session_config().target_partitions();
-        let workers = threads.clamp(1, buckets.len().max(1));
+        let workers = self.threads().min(buckets.len());
         // The largest first: what is left at the end is small, and all threads end together.
         buckets.sort_by_key(|bucket| std::cmp::Reverse(bucket.rows()));
         let queue = Arc::new(Mutex::new(VecDeque::from(buckets)));
@@ -222,7 +246,8 @@ impl Arrangement {
         let memory = MemoryConsumer::new(format!("sorting rows of {}", self.table))
             .with_can_spill(true)
             .register(pool);
-        if memory.try_grow(bucket.bytes_to_sort()).is_err() {
+        let bytes = bucket.bytes_to_sort();
+        if bytes > self.most_to_sort() || memory.try_grow(bytes).is_err() {
             drop(memory);
             return self.write_large(bucket, writer).await;
         }
@@ -246,6 +271,12 @@ impl Arrangement {
             Some(rule) => Some(OnePerKey::new(&self.table, &self.schema, rule)?),
             None => None,
         };
+        // A sort of the engine takes its whole share of the memory, and fails where nothing is left
+        // to merge with. So there is one at a time, and one more to share with that takes nothing.
+        let _turn = self.engine.lock().await;
+        let _headroom = MemoryConsumer::new("merging sorted rows")
+            .with_can_spill(true)
+            .register(&self.context.runtime_env().memory_pool);
         let plan = self.engine_sort(bucket).map_err(|e| self.failed(e))?;
         let stream = plan.execute(0, Arc::clone(&self.context));
         let mut stream = stream.map_err(|e| self.failed(e))?;

@@ -19,8 +19,10 @@ pub(super) type Place = (u32, u32);
 
 /// How many rows a temporary file's batches have at the most.
 const SPILL_ROWS: usize = 16 * 1024;
+/// About how many bytes they have at the most: who reads them may have little memory.
+const SPILL_BYTES: usize = 512 * 1024;
 /// What sorting takes for a row beside the row: its key, and its place.
-const SORT_BYTES: usize = 96;
+const SORT_BYTES: usize = 72;
 
 /// Which bucket a row belongs to: a hash of some of its columns says it.
 #[derive(Debug)]
@@ -159,7 +161,7 @@ impl Gathered {
             if rows.is_empty() {
                 continue;
             }
-            let batches = picked(&self.held, &rows, SPILL_ROWS);
+            let batches = picked(&self.held, &rows, spilled_rows(&self.held));
             bucket.push(Part::Spilled(spill.write(
                 &self.schema,
                 rows.len(),
@@ -183,6 +185,26 @@ pub(super) fn buckets(gathered: impl Iterator<Item = Gathered>) -> Vec<Bucket> {
     }
     buckets.retain(|bucket| !bucket.parts.is_empty());
     buckets
+}
+
+/// Writes into a temporary file what is still held.
+pub(super) fn spill_all(
+    buckets: &mut [Bucket],
+    schema: &SchemaRef,
+    disk: &Arc<DiskManager>,
+) -> Result<()> {
+    let mut spill = None;
+    for part in buckets.iter_mut().flat_map(|bucket| &mut bucket.parts) {
+        if let Part::Held(held) = part {
+            let spill = match &mut spill {
+                Some(spill) => spill,
+                None => spill.insert(Spill::create(disk)?),
+            };
+            let batches = picked(&held.batches, &held.rows, spilled_rows(&held.batches));
+            *part = Part::Spilled(spill.write(schema, held.rows.len(), batches)?);
+        }
+    }
+    Ok(())
 }
 
 /// Rows that are sorted together.
@@ -213,6 +235,12 @@ impl Bucket {
             Part::Spilled(segment) => segment.rows(),
         });
         rows.sum()
+    }
+
+    pub(super) fn is_spilled(&self) -> bool {
+        self.parts
+            .iter()
+            .any(|part| matches!(part, Part::Spilled(_)))
     }
 
     /// How much memory it takes to sort it, beside what its rows hold already.
@@ -272,6 +300,14 @@ impl Bucket {
             },
         )
     }
+}
+
+/// How many rows of batches such as these a temporary file's batches have.
+fn spilled_rows(batches: &[RecordBatch]) -> usize {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    let of_one = (bytes / rows.max(1)).max(1);
+    (SPILL_BYTES / of_one).clamp(1, SPILL_ROWS)
 }
 
 /// The rows at `places`, at most `most_rows` a batch.

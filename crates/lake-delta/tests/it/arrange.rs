@@ -12,17 +12,13 @@ use lake_delta::{Attempt, Prepared};
 
 use crate::support::{Lake, PIPELINE, Row, batch, read, runtime, schema, spec, versions};
 
-const ROWS: i64 = 60_000;
+const ROWS: i64 = 24_000;
 
-/// Rows of which every third has a newer version, far away from it.
+/// Long rows, about 25 MB of them. Of most keys there is a newer version, far away.
 fn rows(keys: i64) -> Vec<Row> {
     let row = |n: i64| {
         let key = (n * 7_919) % keys;
-        (
-            key,
-            n,
-            format!("value {n} of {key}, which is as long as many a text is"),
-        )
+        (key, n, format!("value {n} of {key}").repeat(50))
     };
     (0..ROWS).map(row).collect()
 }
@@ -41,8 +37,11 @@ fn newest(rows: &[Row]) -> BTreeMap<i64, (i64, String)> {
 /// An attempt whose engine has `limit` bytes.
 fn limited(lake: &Lake, limit: usize) -> Attempt {
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(limit)));
-    let mut config = SessionConfig::new().with_target_partitions(2);
-    config.options_mut().execution.sort_spill_reservation_bytes = limit / 32;
+    // As in a run: the engine's sorts set aside what merging needs.
+    let mut config = SessionConfig::new()
+        .with_target_partitions(2)
+        .with_batch_size(512);
+    config.options_mut().execution.sort_spill_reservation_bytes = limit / 16;
     let runtime = runtime.build_arc().unwrap();
     lake.root.register(&runtime);
     Attempt {
@@ -55,7 +54,7 @@ fn limited(lake: &Lake, limit: usize) -> Attempt {
 
 async fn plan(session: &SessionContext, rows: &[Row], streams: usize) -> Arc<dyn ExecutionPlan> {
     let mut parts = vec![Vec::new(); streams];
-    for (n, rows) in rows.chunks(1_000).enumerate() {
+    for (n, rows) in rows.chunks(250).enumerate() {
         parts[n % streams].push(batch(rows));
     }
     let table = MemTable::try_new(schema(), parts).unwrap();
@@ -84,11 +83,11 @@ fn whatever_the_memory_limit_and_the_number_of_streams_the_newest_row_of_each_ke
         // The limits have everything in memory; buckets in temporary files; and buckets that are
         // larger than the memory there is.
         for (limit, streams, keys) in [
-            (1 << 30, 2, 20_000),
-            (6 << 20, 1, 20_000),
-            (6 << 20, 3, 20_000),
-            (3 << 20, 2, 20_000),
-            (3 << 20, 2, 1),
+            (1 << 30, 2, 8_000),
+            (40 << 20, 1, 8_000),
+            (40 << 20, 3, 8_000),
+            (16 << 20, 2, 8_000),
+            (16 << 20, 2, 1),
         ] {
             for partitioned in [true, false] {
                 let lake = Lake::new();
@@ -110,8 +109,8 @@ fn whatever_the_memory_limit_and_the_number_of_streams_the_newest_row_of_each_ke
 fn nothing_is_left_in_the_directory_for_temporary_files() {
     runtime().block_on(async {
         let lake = Lake::new();
-        let attempt = limited(&lake, 3 << 20);
-        let plan = plan(&attempt.session, &rows(20_000), 2).await;
+        let attempt = limited(&lake, 16 << 20);
+        let plan = plan(&attempt.session, &rows(8_000), 2).await;
         let merged = attempt
             .merge_newest(&spec(true), None, plan, versions())
             .await;

@@ -122,7 +122,7 @@ fn groups_without_the_partition_and_joins_with_other_tables_are_right_too() {
         for partition_by in [&["day"][..], &["day", "place"]] {
             let session = both(&lake, 64, partition_by).await;
             for sql in [
-                "SELECT place, count(*), sum(key) FROM prepared GROUP BY place ORDER BY place",
+                "SELECT place, count(*), sum(key) AS keys FROM prepared GROUP BY place ORDER BY place",
                 "SELECT count(*) FROM prepared",
                 "SELECT place FROM prepared ORDER BY place LIMIT 3",
                 "SELECT a.day, count(*) FROM prepared a JOIN plain b ON a.day = b.day \
