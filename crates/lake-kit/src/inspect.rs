@@ -274,7 +274,7 @@ fn delimited(table: &dialect::Table) -> Vec<(Column, String)> {
         let is_null = |value: &&str| {
             value.is_empty() || column.rules.nulls.iter().any(|null| null == value.trim())
         };
-        let column = match values.is_empty() || values.iter().any(|value| is_null(value)) {
+        let column = match values.is_empty() || values.iter().any(is_null) {
             true => column,
             false => column.required(),
         };

@@ -2,6 +2,7 @@
 //!
 //! The transform of these tests is one crate, whose input a variable chooses.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -512,7 +513,7 @@ fn one_large_file_gives_the_same_rows_to_one_thread_and_to_many() {
             1 => (format!("M{row}"), "bad".to_owned()),
             _ => (format!("M{row}"), format!("{}.25", row % 1000)),
         };
-        text.push_str(&format!("{meter},{kwh},2025-06-01\n"));
+        let _ = writeln!(text, "{meter},{kwh},2025-06-01");
         row += 1;
     }
     let figures = |launch: &[&str]| {

@@ -9,6 +9,15 @@ use lake_tests::{Lake, csv, launcher, reading, received};
 /// What is loaded, as the names of files below `data/`.
 const LOADED: &str = "SELECT split_part(path, '/data/', 2) FROM _lake.files ORDER BY path";
 
+/// What the run that follows takes for the present.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the binary under test asks the same clock"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 #[test]
 fn a_list_of_paths_and_patterns_loads_every_file_once() {
     let lake = with_input("path: [../data/a.csv, '../data/{name}.csv', '../data/*/b.csv']");
@@ -120,7 +129,7 @@ fn a_file_that_was_just_changed_is_left_until_it_has_settled() {
     let lake = with_input("path: ../data/*.csv\n    settle: 1h");
     put(&lake, "old.csv", 0);
     let young = put(&lake, "young.csv", 0);
-    set_modified(&young, SystemTime::now());
+    set_modified(&young, now());
     lake.run(&[]).assert(
         0,
         &[
@@ -235,7 +244,7 @@ fn a_file_that_does_not_come_is_said_to_be_missing_also_when_there_is_nothing_to
     );
     lake.lake(&["plan"]).assert_prints(&late);
 
-    set_modified(&put(&lake, "b.csv", 0), SystemTime::now());
+    set_modified(&put(&lake, "b.csv", 0), now());
     let ended = lake.run(&[]);
     assert!(
         !ended.assert(0, &[]).stderr.contains("expected every"),

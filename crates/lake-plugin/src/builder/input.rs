@@ -350,6 +350,10 @@ pub trait FromPath: Into<InputColumn> {
     /// the pipeline file calls `{name}`, with the name of the column, or a directory
     /// `name=value`.
     #[must_use]
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "it reads as what it says of a column: text().from_path()"
+    )]
     fn from_path(self) -> InputColumn {
         let mut column = self.into();
         column.declaration.from_path = true;

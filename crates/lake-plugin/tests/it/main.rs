@@ -16,6 +16,7 @@ mod emit;
 mod export;
 #[cfg(test)]
 mod header;
+#[cfg(test)]
 mod inputs;
 #[cfg(test)]
 mod liar;

@@ -4,6 +4,12 @@
 //! several, cut otherwise. `LAKE_FUZZ_SECONDS` says for how long (a few seconds, if it does not), and
 //! `LAKE_FUZZ_SEED` where the random numbers begin.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a helper that fails is a test that fails, and says why"
+)]
+
 mod mutate;
 mod seeds;
 

@@ -1,6 +1,7 @@
 //! What a user of the reader relies on.
 
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a helper that fails is a test that fails"
 )]
@@ -17,6 +18,7 @@ mod messy;
 mod model;
 mod parquet;
 mod parquet_damage;
+mod parquet_files;
 mod properties;
 mod reader;
 mod roundtrip;

@@ -1,6 +1,7 @@
 //! Files of an input, read by any number of threads.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -70,8 +71,8 @@ fn rows(numbers: std::ops::Range<u32>) -> String {
     for n in numbers {
         let name = if n % 5 == 0 { "\"two\nlines\"" } else { "one" };
         match n % 11 {
-            0 => text.push_str(&format!("x{n},{name}\n")),
-            _ => text.push_str(&format!("{n},{name}\n")),
+            0 => drop(writeln!(text, "x{n},{name}")),
+            _ => drop(writeln!(text, "{n},{name}")),
         }
     }
     text
@@ -156,7 +157,7 @@ async fn what_is_read_does_not_depend_on_the_number_of_threads() {
         files = files.with(&format!("small{small}.csv"), &content, &[]);
     }
     let (rows, rejected, yielded) = read(numbers(), &files, 1, ALL).await;
-    let good = |n: &u32| n % 7 != 0 && n % 11 != 0;
+    let good = |n: &u32| !n.is_multiple_of(7) && !n.is_multiple_of(11);
     let expected = (0..9000).filter(good).count() + (0..200).filter(good).count();
     assert_eq!(rows.len(), expected);
     assert_eq!(rows.len() + rejected.len(), 9200);
