@@ -11,7 +11,7 @@ use crate::{
     Zone,
 };
 
-pub use input::{FromPath, Input, InputColumn, Structure, Written, json, list, map, structure};
+pub use input::{Input, InputColumn, Placed, Structure, Written, json, list, map, structure};
 
 /// A transform: inputs, the tables made of them, and the functions that SQL calls on the way.
 #[derive(Clone, Debug, Default)]

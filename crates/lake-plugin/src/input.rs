@@ -131,7 +131,8 @@ pub enum ExtraColumns {
 /// A column of an input, a field of a nested one, or what a list or map is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnDeclaration {
-    /// Its name, in the file and in SQL. What a list or map is made of has none.
+    /// Its name in SQL, and in the file as well where [`named`](Self::named) does not say another.
+    /// What a list or map is made of has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// What its values are.
@@ -140,6 +141,9 @@ pub struct ColumnDeclaration {
     /// Whether a row without a value is rejected.
     #[serde(default)]
     pub required: bool,
+    /// What the file calls it, where that is no name for SQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<String>,
     /// Whether its value is a part of the file's path: what the pipeline file's pattern calls
     /// `{name}`, or a directory `name=value`.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -147,6 +151,14 @@ pub struct ColumnDeclaration {
     /// How its values are written.
     #[serde(flatten)]
     pub rules: ValueRules,
+}
+
+impl ColumnDeclaration {
+    /// What the file calls it.
+    #[must_use]
+    pub fn name_in_file(&self) -> &str {
+        self.named.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// How values are written. What is not said here is what the input says, and where that says

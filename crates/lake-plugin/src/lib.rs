@@ -133,7 +133,7 @@ pub use arrow;
 
 pub use abi::{Code, Level};
 pub use builder::{
-    Column, FromPath, Input, InputColumn, Structure, Table, Transform, Written, boolean, date,
+    Column, Input, InputColumn, Placed, Structure, Table, Transform, Written, boolean, date,
     decimal, duration, float, int32, integer, json, list, map, structure, text, timestamp,
 };
 pub use column_type::ColumnType;
@@ -153,7 +153,7 @@ pub use parameter::{Parameter, ParameterDeclaration, microseconds, param};
 pub use partition::{Partition, PartitionBuilder, PartitionFunction, Rows};
 #[cfg(feature = "loading")]
 pub use plugin::{CallError, Emitted, Host, LoadError, PartitionStream, Plugin, Problems};
-pub use problems::{Problem, SYSTEM_COLUMNS};
+pub use problems::{Problem, SYSTEM_COLUMNS, is_identifier};
 pub use table_check::{TableCheck, TableCheckDeclaration, TableRule};
 
 /// Everything that a transform is written with.
@@ -161,8 +161,8 @@ pub mod prelude {
     pub use crate::arrow;
     pub use crate::arrow::array::ArrayRef;
     pub use crate::{
-        Ambiguous, Arguments, Emit, Encoding, ExtraColumns, FromPath, Function, FunctionError,
-        Input, Level, MissingColumns, Mode, Nonexistent, Partition, PartitionFunction, Rows, Table,
+        Ambiguous, Arguments, Emit, Encoding, ExtraColumns, Function, FunctionError, Input, Level,
+        MissingColumns, Mode, Nonexistent, Partition, PartitionFunction, Placed, Rows, Table,
         TableCheck, Transform, Value, Whitespace, Written, boolean, date, decimal, duration, float,
         int32, integer, json, list, map, param, structure, text, timestamp,
     };

@@ -448,8 +448,10 @@ impl Problems {
     }
 }
 
-/// Whether `name` is a lower-case SQL identifier that never needs quotes.
-fn is_identifier(name: &str) -> bool {
+/// Whether `name` is a lower-case SQL identifier that never needs quotes: what tables, columns,
+/// parameters and functions of a transform are called.
+#[must_use]
+pub fn is_identifier(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase())
         && name
             .bytes()

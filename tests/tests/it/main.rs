@@ -9,6 +9,8 @@ mod formats;
 #[cfg(test)]
 mod inputs;
 #[cfg(test)]
+mod inspect;
+#[cfg(test)]
 mod interop;
 #[cfg(test)]
 mod keys;
@@ -38,6 +40,8 @@ mod small_files;
 mod table_checks;
 #[cfg(test)]
 mod team;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod transforms;
 #[cfg(test)]

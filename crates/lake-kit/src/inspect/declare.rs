@@ -1,5 +1,6 @@
 //! The declaration that a person pastes into a transform.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use lake_reader::{Column, ColumnType, Encoding, Format, Layout, Whitespace};
@@ -36,13 +37,44 @@ pub(super) fn declaration(name: &str, layout: &Layout, doubts: &[String]) -> Str
     if layout.encoding != Encoding::Utf8 {
         let _ = write!(text, ".encoding(Encoding::{:?})", layout.encoding);
     }
+    let mut names = BTreeSet::new();
     for (column, doubt) in layout.columns.iter().zip(doubts) {
-        let _ = write!(text, "\n    .column({:?}, {})", column.name, value(column));
+        let mut name = sql_name(&column.name);
+        while !names.insert(name.clone()) {
+            name.push('_');
+        }
+        let named = (name != column.name).then_some(column.name.as_str());
+        let _ = write!(text, "\n    .column({name:?}, {})", value(column, named));
         if !doubt.is_empty() {
             let _ = write!(text, " // {doubt}");
         }
     }
     text
+}
+
+/// A name for SQL: lower-case letters, digits and `_`, beginning with a letter.
+pub(super) fn sql_name(name: &str) -> String {
+    let mut sql = String::with_capacity(name.len());
+    let mut before = ' ';
+    for character in name.trim().chars() {
+        // `customerId` is two words, `ID` is one.
+        if character.is_ascii_uppercase() && before.is_ascii_lowercase() {
+            sql.push('_');
+        }
+        match character {
+            c if c.is_ascii_alphanumeric() => sql.push(c.to_ascii_lowercase()),
+            _ if !sql.ends_with('_') => sql.push('_'),
+            _ => {}
+        }
+        before = character;
+    }
+    let sql = sql.trim_matches('_');
+    match sql.chars().next() {
+        Some(_) if lake_plugin::is_identifier(sql) => sql.to_owned(),
+        // A word that SQL keeps for itself.
+        Some(first) if first.is_ascii_lowercase() => format!("{sql}_"),
+        _ => format!("column_{sql}").trim_end_matches('_').to_owned(),
+    }
 }
 
 fn constructor(format: Format) -> &'static str {
@@ -55,8 +87,9 @@ fn constructor(format: Format) -> &'static str {
     }
 }
 
-/// The type of a column, with everything that is said about its values.
-fn value(column: &Column) -> String {
+/// The type of a column, with everything that is said about its values, and what the file calls it
+/// where that is something else.
+fn value(column: &Column, named: Option<&str>) -> String {
     let mut text = match &column.data_type {
         ColumnType::Text => "text()".to_owned(),
         ColumnType::Boolean => "boolean()".to_owned(),
@@ -69,12 +102,16 @@ fn value(column: &Column) -> String {
         ColumnType::Json => "json()".to_owned(),
         ColumnType::Struct(fields) => {
             let fields = fields.iter();
-            let fields = fields.map(|field| format!(".field({:?}, {})", field.name, value(field)));
+            let fields =
+                fields.map(|field| format!(".field({:?}, {})", field.name, value(field, None)));
             format!("structure(){}", fields.collect::<String>())
         }
-        ColumnType::List(element) => format!("list({})", value(element)),
-        ColumnType::Map(part) => format!("map({})", value(part)),
+        ColumnType::List(element) => format!("list({})", value(element, None)),
+        ColumnType::Map(part) => format!("map({})", value(part, None)),
     };
+    if let Some(named) = named {
+        let _ = write!(text, ".named({named:?})");
+    }
     let rules = &column.rules;
     let listed = |values: &[String]| {
         let values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();

@@ -142,7 +142,7 @@ impl Input {
     /// Adds a column, as in `.column("amount", decimal(12, 2).required())`.
     #[must_use]
     pub fn column(mut self, name: impl Into<String>, column: impl Into<InputColumn>) -> Self {
-        self.declaration.columns.push(column.into().named(name));
+        self.declaration.columns.push(column.into().called(name));
         self
     }
 
@@ -195,6 +195,7 @@ impl InputColumn {
                 name: String::new(),
                 column_type,
                 required,
+                named: None,
                 from_path: false,
                 rules: ValueRules::default(),
             },
@@ -209,7 +210,7 @@ impl InputColumn {
         self
     }
 
-    fn named(mut self, name: impl Into<String>) -> ColumnDeclaration {
+    fn called(mut self, name: impl Into<String>) -> ColumnDeclaration {
         self.declaration.name = name.into();
         self.declaration
     }
@@ -344,8 +345,17 @@ impl<C: Into<InputColumn>> Written for C {
     }
 }
 
-/// A column whose value may be a part of the file's path.
-pub trait FromPath: Into<InputColumn> {
+/// A column, and where its values are.
+pub trait Placed: Into<InputColumn> {
+    /// Says what the file calls the column, where that is no name for SQL: as in
+    /// `.column("customer_id", text().named("Customer ID"))`.
+    #[must_use]
+    fn named(self, name: impl Into<String>) -> InputColumn {
+        let mut column = self.into();
+        column.declaration.named = Some(name.into());
+        column
+    }
+
     /// Says that the value is a part of the file's path, and not in the file: what the pattern in
     /// the pipeline file calls `{name}`, with the name of the column, or a directory
     /// `name=value`.
@@ -361,7 +371,7 @@ pub trait FromPath: Into<InputColumn> {
     }
 }
 
-impl<C: Into<InputColumn>> FromPath for C {}
+impl<C: Into<InputColumn>> Placed for C {}
 
 /// Named fields, which JSON and Parquet have: see [`structure`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -373,7 +383,7 @@ impl Structure {
     /// Adds a field, as in `.field("id", integer().required())`.
     #[must_use]
     pub fn field(mut self, name: impl Into<String>, field: impl Into<InputColumn>) -> Self {
-        self.fields.push(field.into().named(name));
+        self.fields.push(field.into().called(name));
         self
     }
 

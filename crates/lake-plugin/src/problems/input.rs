@@ -54,6 +54,13 @@ impl Problems {
                     "declare it as json(), or read another format",
                 );
             }
+            if column.named.is_some() && column.from_path {
+                self.add(
+                    &thing,
+                    "a value from the path has the column's name there",
+                    "leave out .named()",
+                );
+            }
             if column.from_path && column.column_type.scalar().is_none() {
                 self.add(
                     &thing,
@@ -216,6 +223,13 @@ impl Problems {
                 InputType::Nested(NestedType::Map(_)) => format!("{thing}, value"),
                 _ => format!("{thing}, field `{}`", part.name),
             };
+            if part.named.is_some() {
+                self.add(
+                    &thing,
+                    "a field is called what the file calls it",
+                    "leave out .named()",
+                );
+            }
             if part.from_path {
                 self.add(
                     &thing,

@@ -468,6 +468,7 @@ fn column(
 ) -> impl Strategy<Value = ColumnDeclaration> {
     (".{0,9}", column_type, any::<bool>(), rules()).prop_map(
         |(name, column_type, required, rules)| ColumnDeclaration {
+            named: None,
             name,
             column_type,
             required,

@@ -115,6 +115,14 @@ impl Changes {
                     (true, false) => self.add(Level::Minor, thing(old), "is optional now"),
                     _ => {}
                 }
+                if old.name_in_file() != new.name_in_file() {
+                    let what = format!(
+                        "is '{}' in files now, and was '{}'",
+                        new.name_in_file(),
+                        old.name_in_file()
+                    );
+                    self.add(Level::Major, thing(old), what);
+                }
                 match (old.from_path, new.from_path) {
                     (false, true) => {
                         let what = "comes from the path of a file now; what files say is not read";

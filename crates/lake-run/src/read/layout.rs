@@ -69,7 +69,7 @@ pub(crate) fn column(
 ) -> Result<Column> {
     let said = declared.rules.or(defaults);
     let column = Column::new(
-        &declared.name,
+        declared.name_in_file(),
         column_type(input, &declared.column_type, &said)?,
     );
     let column = column.with_rules(rules(input, declared, said)?);

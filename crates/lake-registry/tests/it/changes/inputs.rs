@@ -54,6 +54,10 @@ fn files_that_are_not_accepted_any_more_are_a_major_change_and_more_files_a_mino
         says_of_input(|i| i.extra_columns = ExtraColumns::Ignore),
         ["patch: input readings warns of columns that are not declared no more"]
     );
+    assert_eq!(
+        says_of_input(|i| i.columns[0].named = Some("Meter ID".to_owned())),
+        ["major: input readings.meter_id is 'Meter ID' in files now, and was 'meter_id'"]
+    );
     let path = |i: &mut InputDeclaration| i.columns[0].from_path = true;
     assert_eq!(
         says_of_input(path),
