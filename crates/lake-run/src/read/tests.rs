@@ -195,9 +195,12 @@ async fn a_query_that_scans_an_input_twice_reads_all_rows_twice_and_counts_them_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_stops_asking_stops_the_reading() {
     let files = Files::new().with("a.csv", &rows(0..90_000), &[]);
-    let (session, reader, _rejections) = open(numbers(), &files, 2).unwrap();
+    let (session, reader, mut rejections) = open(numbers(), &files, 2).unwrap();
+    let draining = tokio::spawn(async move { while rejections.recv().await.is_some() {} });
     let frame = session.sql("SELECT n FROM numbers LIMIT 1").await.unwrap();
     assert_eq!(frame.collect().await.unwrap()[0].num_rows(), 1);
+    reader.close();
+    draining.await.unwrap();
     assert!(!reader.is_complete());
     assert!(reader.take_error().is_none());
 }
