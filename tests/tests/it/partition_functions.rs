@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use lake_tests::{Lake, building, make_crate, target};
+use lake_tests::{Lake, building, make_crate, make_version, target};
 use serde_json::Value;
 
 /// Plays of users, made into sessions.
@@ -341,7 +341,7 @@ fn a_standard_table_cannot_call_one_and_is_told_where_it_does() {
     let plain = "SELECT userid, song, played_at FROM readings";
     let source = LISTENING.replace(plain, "SELECT userid\n FROM copies(readings, 1)");
     let directory = target().join("lake-tests/listening-wrong");
-    make_crate(&directory, "listening", &source);
+    make_version(&directory, "listening", "1.0.0", "listening_wrong", &source);
     let lake = building("listening", "1", &directory);
     let ended = lake.lake(&["validate", lake.pipeline().to_str().unwrap()]);
     ended.assert(1, &[

@@ -218,7 +218,7 @@ fn a_full_disk_publishes_nothing_says_so_and_a_run_with_room_loads_everything() 
     let lake = with_much_data();
     let Some([full, again]) = on_a_disk(
         &lake,
-        "head -c 65376k /dev/zero >lake/filler",
+        "head -c 65472k /dev/zero >lake/filler",
         "rm lake/filler",
     ) else {
         return;
