@@ -25,7 +25,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
@@ -246,28 +246,38 @@ impl Arrangement {
         bucket: Bucket,
         writer: &mut SplitWriter,
     ) -> Result<u64> {
-        let most = self.most_to_sort();
-        let parts = match bucket.bytes_to_sort() > most {
-            true => self.cut(&bucket, most).map_err(|e| self.failed(e))?,
-            false => None,
+        if let Some(memory) = self.room_for(&bucket) {
+            return self.write_small(bucket, memory, writer).await;
+        }
+        let parts = self.cut(&bucket, self.most_to_sort());
+        let Some(parts) = parts.map_err(|e| self.failed(e))? else {
+            return self.write_large(bucket, writer).await;
         };
         let mut superseded = 0;
-        for part in parts.unwrap_or_else(|| vec![bucket]) {
-            superseded += self.write_part(part, writer).await?;
+        for part in parts {
+            superseded += match self.room_for(&part) {
+                Some(memory) => self.write_small(part, memory, writer).await?,
+                None => self.write_large(part, writer).await?,
+            };
         }
         Ok(superseded)
     }
 
-    async fn write_part(self: &Arc<Self>, bucket: Bucket, writer: &mut SplitWriter) -> Result<u64> {
-        let pool = &self.context.runtime_env().memory_pool;
+    /// The memory that it takes to sort a bucket, if there is so much.
+    fn room_for(&self, bucket: &Bucket) -> Option<MemoryReservation> {
         let memory = MemoryConsumer::new(format!("sorting rows of {}", self.table))
             .with_can_spill(true)
-            .register(pool);
+            .register(&self.context.runtime_env().memory_pool);
         let bytes = bucket.bytes_to_sort();
-        if bytes > self.most_to_sort() || memory.try_grow(bytes).is_err() {
-            drop(memory);
-            return self.write_large(bucket, writer).await;
-        }
+        (bytes <= self.most_to_sort() && memory.try_grow(bytes).is_ok()).then_some(memory)
+    }
+
+    async fn write_small(
+        self: &Arc<Self>,
+        bucket: Bucket,
+        _memory: MemoryReservation,
+        writer: &mut SplitWriter,
+    ) -> Result<u64> {
         let (chunks, places) = bucket.load().map_err(|e| self.failed(e))?;
         let sorted = self.sort(&chunks, &places)?;
         for batch in gather::picked(&chunks, &sorted.rows, BATCH_ROWS) {

@@ -19,6 +19,7 @@
 mod apply;
 mod arrange;
 mod drops;
+mod durable;
 mod encoding;
 mod error;
 mod log;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use url::Url;
 
+use crate::durable::{self, Durable};
 use crate::{Error, Result};
 
 /// A directory of an object store, under which tables and run state live.
@@ -48,7 +48,7 @@ impl Root {
         }
         let url = Url::from_directory_path(FsPath::new(location))
             .map_err(|()| refuse("a root is an absolute path"))?;
-        Self::with_store(url, Arc::new(LocalFileSystem::new()))
+        Self::with_store(url, Arc::new(Durable::new()))
     }
 
     /// The root at `url` of a given store, whose own root is the root of the
@@ -100,6 +100,22 @@ impl Root {
             Ok(path) => path.display().to_string(),
             Err(()) => self.url.to_string(),
         }
+    }
+
+    /// Makes sure that an object that can be read will not be gone after a power cut. Object
+    /// stores promise that by themselves.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub async fn confirm(&self, path: &Path) -> Result<()> {
+        let Ok(root) = self.url.to_file_path() else {
+            return Ok(());
+        };
+        let file = path
+            .parts()
+            .fold(root, |file, part| file.join(part.as_ref()));
+        let confirmed = durable::confirm(file, path).await;
+        confirmed.map_err(|e| Error::store(path, e))
     }
 
     /// Makes a query engine read this root's files through this root's store.

@@ -190,6 +190,23 @@ impl Snapshot {
                 },
             });
         }
+        let protocol = state.protocol();
+        let (reader, writer) = (protocol.min_reader_version(), protocol.min_writer_version());
+        // A version of features that is no feature is what the older numbers are.
+        let features = protocol.writer_features().unwrap_or_default();
+        if reader > 1 && !(reader == 3 && features.is_empty())
+            || writer > 2 && !(writer == 7 && features.is_empty())
+        {
+            return Err(Error::Foreign {
+                table: name.to_owned(),
+                reason: format!(
+                    "somebody has switched features of the table on that lake does not keep \
+                     (protocol {reader}/{writer}: {features:?}); switch them off (ALTER TABLE … \
+                     DROP FEATURE), or move the table away and load everything again with `lake \
+                     run --reload`"
+                ),
+            });
+        }
         let version = i64::try_from(state.version()).unwrap_or(i64::MAX);
         let snapshot = state.snapshot();
         let files = active_files(&table, name).await?;

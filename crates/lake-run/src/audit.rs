@@ -8,11 +8,11 @@ use lake_delta::Prepared;
 use lake_pipeline::Limits;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use serde_json::json;
 
 use crate::error::{Result, RunError};
+use crate::history::{STOPPED, Stopped};
 use crate::prepare::Change;
-use crate::record::{InputRecord, ReasonCount};
+use crate::record::{InputRecord, RunRecord};
 use crate::seal::data_path;
 use crate::state::State;
 use crate::table_checks::CheckRecord;
@@ -84,46 +84,39 @@ pub(crate) fn filtered(change: &Change, inputs: &[InputRecord]) -> Result<u64> {
     })
 }
 
-/// Keeps what a stopped run rejected, and why it was stopped; gives the place.
+/// Keeps what a stopped run rejected, and what it would have recorded; gives the place.
 pub(crate) async fn keep_stopped(
     state: &State,
-    attempt: &str,
-    why: &str,
+    record: RunRecord,
     rejections: &[Prepared],
-    reasons: &[ReasonCount],
-    checks: &[CheckRecord],
 ) -> Result<String> {
     let store = state.root.store();
-    let place = format!("_lake/stopped/{attempt}");
-    let mut kept = Vec::new();
+    let place = format!("{STOPPED}/{}", record.attempt);
+    let mut rejected = Vec::new();
     for rejection in rejections {
         for (file, _) in rejection.new_files() {
             let from = data_path(rejection.name(), file)?;
             let name = format!(
                 "{}.{}.parquet",
                 rejection.name().replace('/', "."),
-                kept.len()
+                rejected.len()
             );
             let to = Path::from(format!("{place}/{name}"));
             store
                 .rename(&from, &to)
                 .await
                 .map_err(|e| RunError::store(&from, e))?;
-            kept.push(name);
+            rejected.push(name);
         }
     }
-    let failing: Vec<&CheckRecord> = checks.iter().filter(|check| !check.holds).collect();
-    let summary = json!({
-        "attempt": attempt,
-        "why": why,
-        "reasons": reasons,
-        "checks": failing,
-        "rejected": kept,
-    });
     let path = Path::from(format!("{place}/stopped.json"));
-    let body = Bytes::from(format!("{summary:#}\n"));
+    let stopped = Stopped { record, rejected };
+    let body = serde_json::to_vec_pretty(&stopped).map_err(|e| RunError::State {
+        path: path.to_string(),
+        message: e.to_string(),
+    })?;
     store
-        .put(&path, body.into())
+        .put(&path, Bytes::from(body).into())
         .await
         .map_err(|e| RunError::store(&path, e))?;
     Ok(format!(

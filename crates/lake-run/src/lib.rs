@@ -30,6 +30,7 @@ mod diff;
 mod discover;
 mod error;
 mod functions;
+mod history;
 mod key_rules;
 mod lineage;
 mod live;
@@ -66,6 +67,7 @@ pub use compare::{ColumnDiff, Rows, Sample, SampleValue};
 pub use diff::{Diff, DiffOptions, InputDiff, TableDiff, diff};
 pub use discover::Left;
 pub use error::{Result, RunError};
+pub use history::{History, history, recorded};
 pub use lake_delta::Root;
 pub use lake_plugin::Declaration;
 pub use live::Process;
@@ -74,8 +76,8 @@ pub use plan::{Plan, PlannedInput, PlannedTable, Unfinished, plan};
 pub use progress::Progress;
 pub use query::{Answer, query};
 pub use record::{
-    FunctionRecord, InputRecord, MetricRecord, Outcome, ReasonCount, Report, RunRecord,
-    StageRecord, TableRecord, TableVersion, TransformRecord,
+    FunctionRecord, InputRecord, MetricRecord, Outcome, ReasonCount, ReasonRecord, Report,
+    RunRecord, StageRecord, TableRecord, TableVersion, TransformRecord,
 };
 pub use run::{Settings, Validated, reload, run, validate};
 pub use table_checks::CheckRecord;

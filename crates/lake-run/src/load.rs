@@ -18,8 +18,8 @@ use crate::partition;
 use crate::prepare::{Arriving, Change, Declared, Planned, Preparing};
 use crate::read::{InputReader, InputTable, Reading, options};
 use crate::record::{
-    FILES, FileRecord, InputRecord, Outcome, Report, RunRecord, TableRecord, files_spec,
-    rejection_spec, to_batch,
+    FILES, FileRecord, InputRecord, Outcome, ReasonRecord, Report, RunRecord, TableRecord,
+    files_spec, rejection_spec, to_batch,
 };
 use crate::run::{Settings, nothing_to_do};
 use crate::seal;
@@ -160,7 +160,8 @@ impl<'a> Load<'a> {
         found.checks = self.preparing().checks().await?;
         let limits = &self.settings.pipeline.limits;
         if let Some(why) = audit::audit(limits, &found.inputs, &found.checks) {
-            return Err(self.stop(&why, &rejections, found).await?);
+            let record = self.record(&found, &changes, &rejections, &stages)?;
+            return Err(self.stop(why, record, &rejections, found).await?);
         }
         let warning = found.checks.iter().filter(|check| !check.holds);
         found.warnings.extend(warning.map(CheckRecord::sentence));
@@ -312,17 +313,29 @@ impl<'a> Load<'a> {
         Ok(self.attempt.append_gathering(&spec, base, plan).await?)
     }
 
-    async fn stop(&self, why: &str, rejections: &[Prepared], found: Found) -> Result<RunError> {
+    async fn stop(
+        &self,
+        why: String,
+        record: RunRecord,
+        rejections: &[Prepared],
+        found: Found,
+    ) -> Result<RunError> {
+        let record = RunRecord {
+            // Nothing was published, so there is no number, and tables are what they were.
+            run: 0,
+            status: "stopped".to_owned(),
+            why: Some(why.clone()),
+            versions: Vec::new(),
+            ..record
+        };
         let mut counts = ReasonCounts::default();
         found
             .reasons
             .into_values()
             .for_each(|more| counts.add(more));
         let counts = counts.sorted();
-        let (state, attempt) = (self.state, self.attempt.id.as_str());
-        let kept =
-            audit::keep_stopped(state, attempt, why, rejections, &counts, &found.checks).await?;
-        let mut message = why.to_owned();
+        let kept = audit::keep_stopped(self.state, record, rejections).await?;
+        let mut message = why;
         // What was rejected most is why a limit is exceeded, and says nothing of tables.
         if !found.checks.iter().any(CheckRecord::stops) {
             let top = counts.iter().take(3);
@@ -389,6 +402,7 @@ impl<'a> Load<'a> {
             host: self.settings.host.clone(),
             inputs: found.inputs.clone(),
             tables,
+            reasons: found.reason_records(),
             checks: found.checks.clone(),
             stages: stages.done.clone(),
             functions: self.calls.0.figures(),
@@ -434,6 +448,20 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    fn reason_records(&self) -> Vec<ReasonRecord> {
+        let inputs = self.reasons.iter();
+        let records = inputs.flat_map(|(input, counts)| {
+            let counts = counts.clone().sorted().into_iter();
+            counts.map(|count| ReasonRecord {
+                input: input.clone(),
+                check: count.check,
+                column: count.column,
+                rows: count.rows,
+            })
+        });
+        records.collect()
+    }
+
     /// # Errors
     /// [`RunError::Input`] where no table has asked for all rows of an input.
     fn gather(readers: &[Arc<InputReader>], discovered: &Discovered) -> Result<Self> {

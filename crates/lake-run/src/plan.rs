@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use arrow::datatypes::SchemaRef;
+use lake_delta::Snapshot;
 use lake_plugin::{Mode, Zone};
 use serde::Serialize;
 
@@ -13,7 +14,7 @@ use crate::logic::Built;
 use crate::parameters::ParameterRecord;
 use crate::partition;
 use crate::prepare::Planned;
-use crate::record::{Seal, TransformRecord};
+use crate::record::{Seal, TransformRecord, app};
 use crate::refresh::{self, Refresh};
 use crate::run::{Settings, check_inputs};
 use crate::shape;
@@ -92,7 +93,9 @@ pub struct Unfinished {
     pub run: i64,
     /// When it was sealed, in microseconds since 1970, UTC.
     pub sealed_at: i64,
-    /// The tables that it changes.
+    /// The tables that it changes and that have its rows already.
+    pub published: Vec<String>,
+    /// The tables that it still has to be published in.
     pub tables: Vec<String>,
 }
 
@@ -133,7 +136,10 @@ pub async fn plan(settings: &Settings, reload: bool) -> Result<Plan> {
         inputs: inputs(&work),
         tables,
         functions: functions(&transform),
-        unfinished: unfinished.map(Unfinished::of),
+        unfinished: match unfinished {
+            Some(seal) => Some(Unfinished::of(&state, &seal).await?),
+            None => None,
+        },
         warnings: work.found.warnings.clone(),
     })
 }
@@ -182,12 +188,27 @@ fn functions(transform: &Transform) -> Vec<String> {
 }
 
 impl Unfinished {
-    fn of(seal: Seal) -> Self {
-        Self {
+    pub(crate) async fn of(state: &State, seal: &Seal) -> Result<Self> {
+        let app = app(&state.pipeline);
+        let (mut published, mut tables) = (Vec::new(), Vec::new());
+        for table in &seal.tables {
+            let found = Snapshot::open(&state.root, &state.pipeline, &table.name).await;
+            // What cannot be opened is reported by whoever finishes the run.
+            let applied = match found {
+                Ok(Some(found)) => found.transaction(&app).await?,
+                Ok(None) | Err(_) => None,
+            };
+            match applied >= Some(seal.run) {
+                true => published.push(table.name.clone()),
+                false => tables.push(table.name.clone()),
+            }
+        }
+        Ok(Self {
             run: seal.run,
             sealed_at: seal.record.sealed_at,
-            tables: seal.tables.into_iter().map(|table| table.name).collect(),
-        }
+            published,
+            tables,
+        })
     }
 }
 

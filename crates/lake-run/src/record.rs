@@ -161,6 +161,9 @@ pub struct RunRecord {
     /// the run left.
     #[serde(default)]
     pub versions: Vec<TableVersion>,
+    /// Why rows were rejected, the most frequent reasons of each input first.
+    #[serde(default)]
+    pub reasons: Vec<ReasonRecord>,
     /// What the table checks found, in the order of the declaration.
     #[serde(default)]
     pub checks: Vec<CheckRecord>,
@@ -266,6 +269,20 @@ pub struct InputRecord {
     pub rejected: u64,
     /// How many accepted rows failed a check that only warns.
     pub warned: u64,
+}
+
+/// How often one reason rejected a row of an input.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonRecord {
+    /// The input.
+    pub input: String,
+    /// The check that failed.
+    pub check: String,
+    /// The column it looked at; empty where it looked at the whole row.
+    #[serde(default)]
+    pub column: String,
+    /// How many rows.
+    pub rows: u64,
 }
 
 /// What a run did to one table.
@@ -432,6 +449,15 @@ pub(crate) fn runs_spec() -> TableSpec {
         field(
             "versions",
             list_of(vec![field("name", Utf8), field("version", Int64)]),
+        ),
+        field(
+            "reasons",
+            list_of(vec![
+                field("input", Utf8),
+                field("check", Utf8),
+                field("column", Utf8),
+                field("rows", Int64),
+            ]),
         ),
         field("checks", list_of(checks)),
         field(

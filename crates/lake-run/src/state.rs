@@ -102,6 +102,7 @@ impl State {
                 Next::Lost(..) if opening == Opening::Repair => break,
                 Next::Lost(run, what) => return Err(log_lost(run, &what)),
             };
+            root.confirm(&seal_path(seal.run)).await?;
             tracing::info!(
                 run = seal.run,
                 "finishing a run that was sealed and not applied"

@@ -65,6 +65,22 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
+    /// Say what has happened: runs, newest first, and what was stopped; write nothing
+    History {
+        #[command(flatten)]
+        pipeline: Pipeline,
+        #[command(flatten)]
+        common: Common,
+        /// Say everything about this run
+        #[arg(long, value_name = "RUN")]
+        run: Option<i64>,
+        /// How many to show
+        #[arg(long, value_name = "COUNT", default_value_t = 20)]
+        limit: usize,
+        /// How to say it
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
     /// Say what another release would make of the same files and tables, and publish nothing
     Diff {
         #[command(flatten)]
@@ -256,6 +272,7 @@ impl Command {
         match self {
             Self::Run { output, .. }
             | Self::Plan { output, .. }
+            | Self::History { output, .. }
             | Self::Diff { output, .. }
             | Self::Validate { output, .. } => *output == Format::Json,
             Self::Query { output, .. } => *output == QueryFormat::Json,

@@ -9,6 +9,7 @@ mod args;
 mod diff;
 mod edge;
 mod exit;
+mod history;
 mod inspect;
 mod plan;
 mod plugin;
@@ -113,6 +114,29 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
             Ok(match output {
                 Format::Text => plan::text(&plan, sql),
                 Format::Json => format!("{}\n", plan::json(&plan)),
+            })
+        }
+        Command::History {
+            pipeline,
+            common,
+            run,
+            limit,
+            output,
+        } => {
+            let settings = settings(&pipeline, &common)?;
+            let text = |text: String, json: serde_json::Value| match output {
+                Format::Text => text,
+                Format::Json => format!("{json}\n"),
+            };
+            Ok(match run {
+                Some(run) => {
+                    let record = edge::block_on(lake_run::recorded(&settings, run))??;
+                    text(history::one(&record), serde_json::json!(record))
+                }
+                None => {
+                    let found = edge::block_on(lake_run::history(&settings, limit))??;
+                    text(history::text(&found), history::json(&found))
+                }
             })
         }
         Command::Diff {

@@ -23,9 +23,9 @@ pub(crate) fn text(plan: &Plan, sql: bool) -> String {
     if let Some(unfinished) = &plan.unfinished {
         let _ = writeln!(
             text,
-            "  First, run {} would be finished: it is sealed, and changes {}\n",
+            "  First, run {} would be finished: it is sealed, and still to be published in {}\n",
             unfinished.run,
-            unfinished.tables.join(", ")
+            named(&unfinished.tables)
         );
     }
     let transform = &plan.transform;
@@ -94,6 +94,14 @@ fn one_table(text: &mut String, table: &PlannedTable, sql: bool) {
         for line in table.sql_plan.lines() {
             let _ = writeln!(text, "    | {line}");
         }
+    }
+}
+
+/// Tables in one sentence.
+pub(crate) fn named(tables: &[String]) -> String {
+    match tables {
+        [] => "no table, only its record".to_owned(),
+        tables => tables.join(", "),
     }
 }
 

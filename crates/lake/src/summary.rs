@@ -140,7 +140,7 @@ fn top(reasons: &[ReasonCount]) -> String {
     parts.join(", ")
 }
 
-fn tables(record: &RunRecord) -> String {
+pub(crate) fn tables(record: &RunRecord) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let mut header = vec!["  table".to_owned()];
@@ -311,7 +311,7 @@ pub(crate) fn bytes(value: u64) -> String {
     format!("{size:.1} {unit}")
 }
 
-fn seconds(value: f64) -> String {
+pub(crate) fn seconds(value: f64) -> String {
     if value < 1.0 {
         format!("{:.0} ms", value * 1000.0)
     } else {

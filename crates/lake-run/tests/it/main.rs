@@ -1,9 +1,13 @@
 //! What somebody relies on who runs a pipeline on a machine that fails.
 
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod outside;
 #[cfg(test)]
 mod seal;
 #[cfg(test)]

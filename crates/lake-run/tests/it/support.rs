@@ -187,6 +187,11 @@ impl Lake {
         Tables(tables)
     }
 
+    /// What a query answers, row by row, in an order that does not depend on how rows are stored.
+    pub(crate) async fn rows(&self, sql: &str) -> Vec<String> {
+        rows(&self.settings(&healthy()), sql).await
+    }
+
     /// The paths of all files below the root that contain `part`.
     pub(crate) fn files(&self, part: &str) -> Vec<String> {
         self.root.files_with(part).unwrap()
@@ -215,6 +220,11 @@ impl Lake {
 pub(crate) struct Tables(Vec<(&'static str, Vec<String>)>);
 
 impl Tables {
+    /// All tables but that of the runs.
+    pub(crate) fn but_runs(&self) -> &[(&'static str, Vec<String>)] {
+        self.0.split_last().map_or(&[], |(_, others)| others)
+    }
+
     /// How many rows the tables have: readings, daily usage, rejections, files, runs.
     pub(crate) fn counts(&self) -> Vec<usize> {
         self.0.iter().map(|(_, rows)| rows.len()).collect()

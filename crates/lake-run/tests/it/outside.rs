@@ -1,0 +1,178 @@
+//! What others do to the tables while a run is on its way, and afterwards: the result is the
+//! documented one, and the pipeline goes on.
+
+use lake_run::{Outcome, RunError, reload};
+use lake_testing::{Kind, On};
+
+use crate::foreign::{ALL, Change, Table};
+use crate::support::{Lake, SEALS, Tables, healthy};
+
+const STANDARD: &str = "standard/readings";
+const CONSUMPTION: &str = "consumption/daily_usage";
+
+/// When it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// The run is prepared and not sealed.
+    BeforeTheSeal,
+    /// It is sealed, and the table has nothing of it.
+    BeforeTheCommit,
+    /// The table has it, and the run is not finished.
+    BeforeTheEnd,
+    /// It is finished.
+    Afterwards,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_the_seal_whatever_others_do_stops_no_pipeline() {
+    everything(When::BeforeTheSeal, STANDARD, false).await;
+    everything(When::BeforeTheSeal, CONSUMPTION, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn between_seal_and_commit_whatever_others_do_stops_no_pipeline() {
+    everything(When::BeforeTheCommit, STANDARD, false).await;
+    everything(When::BeforeTheCommit, CONSUMPTION, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn between_seal_and_commit_of_a_run_that_is_killed_whatever_others_do_stops_no_pipeline() {
+    everything(When::BeforeTheCommit, STANDARD, true).await;
+    everything(When::BeforeTheCommit, CONSUMPTION, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_the_end_whatever_others_do_stops_no_pipeline() {
+    everything(When::BeforeTheEnd, STANDARD, true).await;
+    everything(When::BeforeTheEnd, CONSUMPTION, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_run_whatever_others_do_stops_no_pipeline() {
+    everything(When::Afterwards, STANDARD, false).await;
+    everything(When::Afterwards, CONSUMPTION, false).await;
+}
+
+async fn everything(when: When, table: &str, is_killed: bool) {
+    let lake = Lake::new().await;
+    lake.publish().await;
+    lake.correction_and_news();
+    let whole = lake.fork();
+    whole.publish().await;
+    let expected = whole.tables().await;
+    for change in ALL {
+        one(&lake, &expected, when, table, change, is_killed).await;
+    }
+}
+
+async fn one(
+    lake: &Lake,
+    expected: &Tables,
+    when: When,
+    table: &str,
+    change: Change,
+    is_killed: bool,
+) {
+    let lake = lake.fork();
+    let at = format!("{change:?} of {table}, {when:?}, killed: {is_killed}");
+    let place = lake.root.path().join("utility");
+    let theirs = Table::new(&place, table);
+    let store = healthy();
+    let point = match when {
+        When::BeforeTheSeal => Some("utility/_lake/prepared/".to_owned()),
+        When::BeforeTheCommit => Some(format!("{table}/_delta_log/")),
+        When::BeforeTheEnd => Some("_lake/runs/_delta_log/".to_owned()),
+        When::Afterwards => None,
+    };
+    let mut refused = None;
+    match point {
+        Some(point) => {
+            let mut held = store.stall(On::kind(Kind::Put).path(&point));
+            let meanwhile = async {
+                assert!(held.reached().await, "{at}: the run never came there");
+                assert!(theirs.suffer(change), "{at}: there was nothing to do it to");
+                if is_killed {
+                    store.stop_from(store.operations().len() + 1);
+                }
+                held.release();
+            };
+            let (outcome, ()) = futures::join!(lake.run_through(&store), meanwhile);
+            refused = outcome.err().map(|error| error.to_string());
+        }
+        None => {
+            lake.publish().await;
+            assert!(theirs.suffer(change), "{at}: there was nothing to do it to");
+        }
+    }
+    if when == When::BeforeTheSeal && lake.files(SEALS).len() < 2 {
+        assert!(
+            refused.is_some(),
+            "{at}: it published nothing and said nothing"
+        );
+    }
+    let told = walk(&lake, &theirs, &at).await;
+    assert_consistent(&lake, &at).await;
+    if change.keeps_rows() {
+        let found = lake.tables().await;
+        assert_eq!(
+            found.but_runs(),
+            expected.but_runs(),
+            "{at}: {refused:?}, then {told:?}"
+        );
+    }
+    // It goes on, and has nothing left to do.
+    let next = lake
+        .run_through(&healthy())
+        .await
+        .unwrap_or_else(|error| panic!("{at}: {error}"));
+    assert!(
+        matches!(next.outcome, Outcome::NothingToDo { .. }),
+        "{at}: {next:?}"
+    );
+}
+
+/// Runs until that works, and does what the messages say; gives the messages.
+async fn walk(lake: &Lake, theirs: &Table, at: &str) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut reloads = false;
+    for _ in 0..6 {
+        let store = healthy();
+        let settings = lake.settings(&store);
+        let outcome = match reloads {
+            true => reload(&settings).await,
+            false => lake.run_through(&store).await,
+        };
+        let error = match outcome {
+            Ok(_) => return told,
+            Err(error) => error,
+        };
+        assert!(
+            !matches!(error, RunError::Live { .. }),
+            "{at}: nobody is at work: {error}"
+        );
+        let message = error.to_string();
+        if message.contains("move ") {
+            theirs.move_away();
+        } else if message.contains("lake run --reload") {
+            reloads = true;
+        } else {
+            assert!(message.contains("run again"), "{at}: no way out: {message}");
+        }
+        told.push(message);
+    }
+    panic!("{at}: the messages lead nowhere: {told:?}");
+}
+
+/// That the daily usage is what the readings say.
+async fn assert_consistent(lake: &Lake, at: &str) {
+    let computed = lake
+        .rows(
+            "SELECT customer_id, usage_date, sum(usage_kwh), count(*) FROM standard.readings \
+             GROUP BY customer_id, usage_date",
+        )
+        .await;
+    let stored = lake
+        .rows("SELECT customer_id, usage_date, usage_kwh, readings FROM consumption.daily_usage")
+        .await;
+    assert_eq!(stored, computed, "{at}");
+}
