@@ -15,6 +15,8 @@ mod reload;
 #[cfg(test)]
 mod sequences;
 #[cfg(test)]
+mod statistics;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tables;
