@@ -5,6 +5,8 @@ mod arrange;
 #[cfg(test)]
 mod deletes;
 #[cfg(test)]
+mod facts;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod merge;
