@@ -22,6 +22,7 @@ use object_store::prefix::PrefixStore;
 use tokio::task::JoinSet;
 
 use crate::newest::KeyRule;
+use crate::stats::{Extents, STATISTICS_COLUMNS, has_nan, impossible_date};
 use crate::{Error, Result, Root, TableSpec, arrange, encoding};
 
 /// The first letters of an attempt's directory below its table.
@@ -31,7 +32,6 @@ pub(crate) const ATTEMPT_PREFIX: &str = "run-";
 const TARGET_FILE_SIZE: NonZeroU64 = NonZeroU64::new(128 * 1024 * 1024).unwrap();
 /// How many rows the writer encodes before it looks how large the file is.
 const BATCH_ROWS: usize = 8192;
-const STATISTICS_COLUMNS: u64 = 32;
 
 /// What was written into one table.
 #[derive(Debug, Default)]
@@ -136,7 +136,7 @@ impl Target {
                 None,
                 Some(TARGET_FILE_SIZE),
                 Some(BATCH_ROWS),
-                DataSkippingNumIndexedCols::NumColumns(STATISTICS_COLUMNS),
+                DataSkippingNumIndexedCols::NumColumns(STATISTICS_COLUMNS as u64),
                 None,
             ),
             spec: spec.clone(),
@@ -202,12 +202,20 @@ impl SplitWriter {
     }
 }
 
+/// The writer of one partition, or of a table that has none.
+struct Open {
+    partition: Option<OwnedRow>,
+    writer: DeltaWriter,
+    may_have_nan: bool,
+    extents: Extents,
+}
+
 /// Writes batches whose rows are grouped by partition: one open file at a time.
 pub(crate) struct FileWriter {
     target: Target,
     /// Tells partitions apart; absent where the table has none.
     partitions: Option<RowConverter>,
-    open: Option<(Option<OwnedRow>, DeltaWriter)>,
+    open: Option<Open>,
     files: Vec<Add>,
     rows: u64,
 }
@@ -284,32 +292,60 @@ impl FileWriter {
         Ok(())
     }
 
-    async fn write_part(&mut self, value: Option<OwnedRow>, part: &RecordBatch) -> Result<()> {
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|(current, _)| *current != value)
-        {
+    async fn write_part(&mut self, partition: Option<OwnedRow>, part: &RecordBatch) -> Result<()> {
+        let may_have_nan = part.columns().iter().any(has_nan);
+        // What is known of the numbers in a file does not hold for NaN; they have files of their own.
+        let is_other =
+            |open: &Open| open.partition != partition || (may_have_nan && !open.may_have_nan);
+        if self.open.as_ref().is_some_and(is_other) {
             self.close().await?;
         }
-        let (_, writer) = self.open.get_or_insert_with(|| {
+        self.refuse_impossible_dates(part)?;
+        let open = self.open.get_or_insert_with(|| {
             let store = Arc::clone(&self.target.store);
             let writer = DeltaWriter::new(store, self.target.config.clone());
-            let properties = encoding::properties(part);
-            (value, writer.with_writer_properties(properties))
+            let properties = encoding::properties(part, may_have_nan);
+            Open {
+                partition,
+                writer: writer.with_writer_properties(properties),
+                may_have_nan,
+                extents: Extents::new(&self.target.spec.schema, BATCH_ROWS),
+            }
         });
-        let written = writer.write(part).await;
+        open.extents.add(part);
+        let written = open.writer.write(part).await;
         written.map_err(|e| Error::delta(&self.target.spec.name, e))
     }
 
-    async fn close(&mut self) -> Result<()> {
-        if let Some((_, writer)) = self.open.take() {
-            let closed = writer.close().await;
-            for mut add in closed.map_err(|e| Error::delta(&self.target.spec.name, e))? {
-                add.path = format!("{}/{}", self.target.directory, add.path);
-                crate::stats::correct(&mut add, &self.target.spec.schema);
-                self.files.push(add);
+    fn refuse_impossible_dates(&self, part: &RecordBatch) -> Result<()> {
+        let spec = &self.target.spec;
+        for (field, column) in spec.schema.fields().iter().zip(part.columns()) {
+            if let Some(day) = impossible_date(column) {
+                return Err(Error::Rows {
+                    table: spec.name.clone(),
+                    reason: format!(
+                        "{} has a date that is {day} days from 1970, in a year beyond what tables \
+                         can have; look at how the SQL computes it",
+                        field.name()
+                    ),
+                });
             }
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
+        let closed = open.writer.close().await;
+        // Files come back in the order of their rows.
+        let adds = closed.map_err(|e| Error::delta(&self.target.spec.name, e))?;
+        let rows: Vec<Option<u64>> = adds.iter().map(crate::stats::rows).collect();
+        for (mut add, extents) in adds.into_iter().zip(open.extents.of_files(&rows)) {
+            add.path = format!("{}/{}", self.target.directory, add.path);
+            crate::stats::correct(&mut add, &self.target.spec.schema, &extents);
+            self.files.push(add);
         }
         Ok(())
     }

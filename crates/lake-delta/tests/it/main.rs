@@ -5,6 +5,8 @@ mod arrange;
 #[cfg(test)]
 mod deletes;
 #[cfg(test)]
+mod facts;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod merge;
@@ -14,6 +16,8 @@ mod partitioned;
 mod reload;
 #[cfg(test)]
 mod sequences;
+#[cfg(test)]
+mod statistics;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
