@@ -6,7 +6,7 @@ use bytes::Bytes;
 use deltalake::protocol::checkpoints::create_checkpoint;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 
-use crate::log::{Impact, Outside, Since, commit_digest, commit_path, since};
+use crate::log::{Impact, Outside, Since, commit_digest, commit_path, has_version, since};
 use crate::prepare::Attempt;
 use crate::prepared::{Commit, Counts, Stamp};
 use crate::remake::Remake;
@@ -63,7 +63,7 @@ pub async fn apply(
 ) -> Result<Applied> {
     let place = attempt.root.child(name);
     let store = place.store();
-    if is_untouched(&place, name, commit).await?
+    if is_untouched(&attempt.root, name, commit).await?
         && put(&store, name, commit.base + 1, &commit.body).await? == Put::Ours
     {
         return Ok(Applied::Committed(Landed {
@@ -124,7 +124,7 @@ pub async fn obstacle(
     commit: &Commit,
     stamp: &Stamp,
 ) -> Result<Option<Outside>> {
-    if is_untouched(&attempt.root.child(name), name, commit).await? {
+    if is_untouched(&attempt.root, name, commit).await? {
         return Ok(None);
     }
     Ok(match standing(attempt, name, commit, stamp).await? {
@@ -135,19 +135,15 @@ pub async fn obstacle(
 
 /// Whether the base is the newest commit of the table, and the one that the
 /// change was prepared on: two requests say so, whatever the table's size.
-pub(crate) async fn is_untouched(place: &Root, name: &str, commit: &Commit) -> Result<bool> {
+async fn is_untouched(root: &Root, name: &str, commit: &Commit) -> Result<bool> {
+    let place = root.child(name);
     if commit.base >= 0
         && (commit.base_digest.is_empty()
-            || commit_digest(place, name, commit.base).await? != commit.base_digest)
+            || commit_digest(&place, name, commit.base).await? != commit.base_digest)
     {
         return Ok(false);
     }
-    let path = commit_path(commit.base + 1);
-    match place.store().head(&path).await {
-        Ok(_) => Ok(false),
-        Err(object_store::Error::NotFound { .. }) => Ok(true),
-        Err(error) => Err(Error::store(format!("{name}/{path}"), error)),
-    }
+    Ok(!has_version(root, name, commit.base + 1).await?)
 }
 
 /// What a table is, seen from a commit that was prepared for it.

@@ -126,3 +126,24 @@ pub fn is_storage_full(error: &(dyn std::error::Error + 'static)) -> bool {
     }
     false
 }
+
+/// The data file that a table names and the store does not have, if that is what an error comes
+/// from.
+pub fn lost_file(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(object_store::Error::NotFound { path, .. }) = error.downcast_ref() {
+            return is_data(path).then(|| path.clone());
+        }
+        cause = error.source();
+    }
+    // The readers of the library keep the text of the store's error, and not the error.
+    let text = error.to_string();
+    let (_, rest) = text.split_once("Object at location ")?;
+    let (path, _) = rest.split_once(" not found")?;
+    is_data(path).then(|| path.to_owned())
+}
+
+fn is_data(path: &str) -> bool {
+    path.ends_with(".parquet")
+}

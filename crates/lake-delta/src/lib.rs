@@ -38,8 +38,8 @@ mod undo;
 mod write;
 
 pub use apply::{Applied, Landed, apply, checkpoint, obstacle};
-pub use error::{Error, Result, is_storage_full};
-pub use log::{Impact, Outside, outside_changes};
+pub use error::{Error, Result, is_storage_full, lost_file};
+pub use log::{Impact, Outside, has_version, outside_changes};
 pub use merge::Withdrawn;
 pub use prepare::{Attempt, Differences, Groups, Tombstones, Versions};
 pub use prepared::{Commit, Counts, Merged, Prepared, Stamp};

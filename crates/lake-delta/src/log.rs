@@ -206,6 +206,19 @@ pub async fn outside_changes(
     Ok(most)
 }
 
+/// Whether the commit file of a version is in the log of table `name`.
+///
+/// # Errors
+/// Of the store.
+pub async fn has_version(root: &Root, name: &str, version: i64) -> Result<bool> {
+    let path = commit_path(version);
+    match root.child(name).store().head(&path).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(Error::store(format!("{name}/{path}"), error)),
+    }
+}
+
 /// The SHA-256 of one commit file, which pins the history a run was prepared on.
 pub(crate) async fn commit_digest(place: &Root, name: &str, version: i64) -> Result<String> {
     let bytes = read(&place.store(), name, &commit_path(version)).await?;

@@ -124,6 +124,15 @@ pub enum RunError {
         /// The last finished run.
         last: i64,
     },
+    /// A data file that a table names is not there any more.
+    #[error(
+        "the data file {file} is gone; bring it back from a backup, or load everything again with \
+         `lake run --reload`"
+    )]
+    LostFile {
+        /// The file.
+        file: String,
+    },
     /// A table is not what a run has left.
     #[error(
         "{table}: {what}, and run {run} left it at version {version}; bring it back from a \
@@ -226,6 +235,9 @@ impl RunError {
     }
 
     pub(crate) fn sql(place: impl ToString, error: &DataFusionError) -> Self {
+        if let Some(file) = lake_delta::lost_file(error) {
+            return Self::LostFile { file };
+        }
         Self::Sql {
             place: place.to_string(),
             message: error.strip_backtrace(),
@@ -255,6 +267,9 @@ impl RunError {
     /// What a table's error means for a run: too little memory and a failing
     /// function have their own ways out.
     pub(crate) fn of_table(error: lake_delta::Error, limit: u64) -> Self {
+        if let Some(file) = lake_delta::lost_file(&error) {
+            return Self::LostFile { file };
+        }
         let lake_delta::Error::Query { table, source } = error else {
             return Self::Table(Box::new(error));
         };

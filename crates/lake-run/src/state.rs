@@ -197,7 +197,7 @@ impl State {
         let left = self.left(name);
         let has = table.as_ref().map(Snapshot::version);
         // What is computed from other tables is computed again.
-        if left > has && !(has.is_none() && name.starts_with("consumption/")) {
+        if left > has && !name.starts_with("consumption/") {
             return Err(RunError::Lost {
                 table: name.to_owned(),
                 what: match has {

@@ -96,7 +96,6 @@ fn stale(state: &State, transform: &Transform) -> BTreeMap<String, String> {
 
 /// The consumption tables that do not know of what others have changed, and what that was.
 async fn outside(state: &State, transform: &Transform) -> Result<BTreeMap<String, String>> {
-    let app = app(&state.pipeline);
     let mut stale = BTreeMap::new();
     let tables = &transform.plugin.declaration().tables;
     let consumption = || {
@@ -106,16 +105,7 @@ async fn outside(state: &State, transform: &Transform) -> Result<BTreeMap<String
     };
     for table in tables {
         let name = table_name(table);
-        let last = state.last.iter().flat_map(|last| &last.tables);
-        let noted = last
-            .filter(|row| row.name == name)
-            .find_map(|row| row.outside.clone());
-        let since = match state.left(&name) {
-            Some(left) => lake_delta::outside_changes(&state.root, &name, left, &app).await?,
-            None => None,
-        };
-        let since = since.filter(|outside| outside.impact >= Impact::Rows);
-        let Some(what) = since.as_ref().map(said).or(noted) else {
+        let Some(what) = changed(state, &name).await? else {
             continue;
         };
         match table.zone {
@@ -123,13 +113,36 @@ async fn outside(state: &State, transform: &Transform) -> Result<BTreeMap<String
                 stale.insert(name, format!("it was changed by somebody else: {what}"));
             }
             Zone::Standard => {
-                let why = format!(
-                    "{} was changed by somebody else: {what}",
-                    name.replace('/', ".")
-                );
+                let name = name.replace('/', ".");
+                let why = format!("{name} was changed by somebody else: {what}");
                 stale.extend(consumption().map(|table| (table_name(table), why.clone())));
             }
         }
     }
     Ok(stale)
+}
+
+/// What others have done to the rows of a table that its last run does not know of. It costs two
+/// requests where nothing has happened.
+async fn changed(state: &State, name: &str) -> Result<Option<String>> {
+    let last = state.last.iter().flat_map(|last| &last.tables);
+    let noted = last
+        .filter(|row| row.name == name)
+        .find_map(|row| row.outside.clone());
+    let Some(left) = state.left(name) else {
+        return Ok(noted);
+    };
+    if !lake_delta::has_version(&state.root, name, left).await? {
+        // Whoever cleans up a log leaves the table as it is; other losses are an error here, unless
+        // the table can be computed again.
+        return Ok(match state.table(name).await? {
+            Some(table) if table.version() >= left => noted,
+            Some(_) => Some("its log has lost commits".to_owned()),
+            None => Some("it is gone".to_owned()),
+        });
+    }
+    let app = app(&state.pipeline);
+    let since = lake_delta::outside_changes(&state.root, name, left, &app).await?;
+    let since = since.filter(|outside| outside.impact >= Impact::Rows);
+    Ok(since.as_ref().map(said).or(noted))
 }

@@ -59,6 +59,7 @@ impl Failure {
                 | RunError::NotSealed { .. }
                 | RunError::Unsettled { .. }
                 | RunError::Lost { .. }
+                | RunError::LostFile { .. }
                 | RunError::NoRun { .. }
                 | RunError::Memory { .. }
                 | RunError::DiskFull { .. }

@@ -10,11 +10,11 @@ use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRe
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionContext, col, lit};
 use datafusion::scalar::ScalarValue;
-use lake_delta::{Error, Prepared, TableSpec, Versions, apply};
+use lake_delta::{Error, Prepared, Remake, TableSpec, Versions};
 use lake_testing::Kind;
 use serde_json::Value;
 
-use crate::support::{Lake, PIPELINE, healthy, runtime, through};
+use crate::support::{Lake, healthy, land, runtime, through};
 
 fn decimals(precision: u8, scale: i8, numbers: &[i128]) -> ArrayRef {
     let values = Decimal128Array::from(numbers.to_vec());
@@ -325,7 +325,7 @@ fn only_the_file_that_may_hold_a_long_decimal_is_read() {
         let mut paths: Vec<String> = Vec::new();
         for n in 0..3 {
             let merged = merge(&lake, &spec, &versions, keyed_rows(&spec, &key(n), 1)).await;
-            paths.extend(merged.new_files().map(str::to_owned));
+            paths.extend(merged.new_files().map(|(path, _)| path.to_owned()));
             let _ = lake.apply(&merged).await;
         }
         let store = healthy();
@@ -524,7 +524,7 @@ async fn a_prepared_table_is_filtered_as_a_committed_one() {
                WHERE c = arrow_cast('123456789012345.678', 'Decimal128(18, 3)')";
     for is_committed in [false, true] {
         if is_committed {
-            let applied = apply(&lake.root, PIPELINE, &spec.name, &commit, &stamp).await;
+            let applied = land(&lake.root, &spec.name, &commit, &Remake::Append, &stamp).await;
             let _ = applied.unwrap();
         }
         let table = match is_committed {

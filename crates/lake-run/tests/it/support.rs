@@ -79,6 +79,17 @@ impl Lake {
         );
     }
 
+    /// And one more.
+    pub(crate) fn more_news(&self) {
+        self.arrive(
+            "thursday.csv",
+            5,
+            "C-1,M0000001,2020-02-03T01:00:00Z,2020-02-03T02:00:00Z,2.500,north\n\
+             C-5,M0000005,2020-02-06T00:00:00Z,2020-02-06T01:00:00Z,1.250,west\n\
+             C-5,M0000005,2020-02-06T00:00:00Z,2020-02-05T01:00:00Z,1.250,west\n",
+        );
+    }
+
     /// The same lake with a limit on rejected rows.
     pub(crate) fn limit_rejected(mut self, limit: &'static str) -> Self {
         self.rejected = Some(limit);
@@ -220,9 +231,17 @@ impl Lake {
 pub(crate) struct Tables(Vec<(&'static str, Vec<String>)>);
 
 impl Tables {
-    /// All tables but that of the runs.
-    pub(crate) fn but_runs(&self) -> &[(&'static str, Vec<String>)] {
-        self.0.split_last().map_or(&[], |(_, others)| others)
+    /// The first rows in which the first `tables` tables differ, in words.
+    pub(crate) fn difference(&self, expected: &Self, tables: usize) -> Option<String> {
+        let pairs = self.0.iter().zip(&expected.0).take(tables);
+        let mut differing = pairs.filter(|((_, found), (_, expected))| found != expected);
+        differing.next().map(|((sql, found), (_, expected))| {
+            let only = |a: &[String], b: &[String]| -> Vec<String> {
+                a.iter().filter(|row| !b.contains(row)).cloned().collect()
+            };
+            let (more, less) = (only(found, expected), only(expected, found));
+            format!("{sql}: {more:#?} instead of {less:#?}")
+        })
     }
 
     /// How many rows the tables have: readings, daily usage, rejections, files, runs.
