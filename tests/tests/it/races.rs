@@ -1,0 +1,167 @@
+//! Many `lake` at once on one pipeline, and one that sleeps while others do its work.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::SystemTime;
+
+use lake_tests::{Ended, Lake, csv, reading, received};
+
+use crate::pause::{Change, Held};
+
+/// How many processes start together.
+const AT_ONCE: usize = 8;
+/// How many files wait for them, and how many more arrive while they run.
+const WAITING: u32 = 3;
+const MORE: u32 = 2;
+/// The good readings of a file; beside them it has one that is rejected.
+const READINGS: u32 = 4;
+
+const SEALS: &str = "utility/_lake/log/";
+
+#[test]
+fn of_many_runs_at_once_every_file_is_loaded_exactly_once() {
+    let lake = Lake::new();
+    let mut files = 0;
+    for round in 1..=rounds() {
+        arrive(&lake, &mut files, WAITING);
+        let running: Vec<_> = (0..AT_ONCE).map(|_| start(&lake)).collect();
+        arrive(&lake, &mut files, MORE);
+        let ended = running.into_iter().map(|run| run.wait_with_output());
+        let ended: Vec<Ended> = ended.map(|output| Ended::of(output.unwrap())).collect();
+        for run in &ended {
+            assert!(matches!(run.code, 0 | 4), "round {round}: {run:?}");
+        }
+        assert!(ended.iter().any(|run| run.code == 0), "{ended:?}");
+        // Before anybody else looks: whoever has ended well has finished what it began.
+        let known = "SELECT count(*) >= {}, count(*) = count(DISTINCT path) FROM _lake.files";
+        let known = known.replace("{}", &(files - MORE).to_string());
+        assert_eq!(lake.rows(&known), ["true,true"], "round {round}");
+        // What arrived too late for all of them.
+        lake.publish(&[]);
+        assert_everything_is_there_once(&lake, files);
+    }
+}
+
+#[test]
+fn a_run_that_was_overtaken_in_its_sleep_publishes_nothing() {
+    let lake = Lake::new();
+    let mut files = 0;
+    arrive(&lake, &mut files, WAITING);
+    let sleeper = hold(&lake, &Change::before(SEALS));
+    sleeper.freeze();
+    assert_eq!(lake.publish(&[])["run"], 1);
+    let published = published(&lake);
+    let ended = sleeper.go_on();
+    assert!(matches!(ended.code, 0 | 4), "{ended:?}");
+    assert_eq!(self::published(&lake), published);
+    assert_eq!(lake.publish(&[])["status"], "nothing_to_do");
+    assert_everything_is_there_once(&lake, files);
+}
+
+#[test]
+fn a_run_that_sleeps_after_its_seal_finds_its_work_done_and_ends_well() {
+    for table in ["standard/readings", "_lake/runs"] {
+        let lake = Lake::new();
+        let mut files = 0;
+        arrive(&lake, &mut files, WAITING);
+        let at = format!("utility/{table}/_delta_log/");
+        let sleeper = hold(&lake, &Change::before(&at));
+        sleeper.freeze();
+        assert_everything_is_there_once(&lake, files);
+        let published = published(&lake);
+        let ended = sleeper.go_on();
+        ended.assert(0, &[]);
+        assert_eq!(self::published(&lake), published, "{table}");
+        assert_eq!(lake.publish(&[])["status"], "nothing_to_do");
+        assert_everything_is_there_once(&lake, files);
+    }
+}
+
+/// Starts a run that is held at a change.
+#[track_caller]
+fn hold(lake: &Lake, change: &Change) -> Held {
+    let marker = lake.directory().join("held");
+    Held::start(lake.command(&["run"]), change, marker)
+}
+
+fn start(lake: &Lake) -> Child {
+    let mut run = lake.command(&["run"]);
+    run.stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// More files arrive: each is there as a whole or not at all.
+fn arrive(lake: &Lake, files: &mut u32, more: u32) {
+    for _ in 0..more {
+        *files += 1;
+        let file = *files;
+        let hours = 0..READINGS;
+        let good = hours.map(|hour| reading(file % 5, file, 1 + file % 28, hour, "0.5"));
+        let bad = [reading(1, file, 1, 0, "much")];
+        let arriving = lake.directory().join("arriving.csv");
+        fs::write(&arriving, csv(good.chain(bad))).unwrap();
+        received(&arriving, file.into());
+        fs::rename(arriving, lake.directory().join(format!("data/{file}.csv"))).unwrap();
+    }
+}
+
+/// That every row of so many files is in every table once, and the runs have numbers without gaps.
+#[track_caller]
+fn assert_everything_is_there_once(lake: &Lake, files: u32) {
+    let readings = files * READINGS;
+    let rows = readings + files;
+    for (sql, expected) in [
+        (
+            "SELECT count(*), count(DISTINCT path), sum(rows) FROM _lake.files",
+            format!("{files},{files},{rows}"),
+        ),
+        (
+            "SELECT count(*), count(DISTINCT (meter_id, start_time)), count(DISTINCT _file) \
+             FROM standard.readings",
+            format!("{readings},{readings},{files}"),
+        ),
+        (
+            "SELECT sum(readings), sum(usage_kwh) FROM consumption.daily_usage",
+            format!("{readings},{:.3}", 0.5 * f64::from(readings)),
+        ),
+        (
+            "SELECT count(*), count(DISTINCT file) FROM rejection.readings",
+            format!("{files},{files}"),
+        ),
+    ] {
+        assert_eq!(lake.rows(sql), [expected], "{sql}");
+    }
+    let seals = published(lake)
+        .into_keys()
+        .filter(|path| path.parent() == Some(&lake.object("_lake/log")));
+    let seals = seals.count();
+    assert_eq!(
+        lake.rows("SELECT count(*), count(DISTINCT run), min(run), max(run) FROM _lake.runs"),
+        [format!("{seals},{seals},1,{seals}")]
+    );
+}
+
+/// The seals and the commits, which is all that a reader of the root goes by.
+fn published(lake: &Lake) -> BTreeMap<PathBuf, (u64, SystemTime)> {
+    let mut seen = lake.tree();
+    seen.retain(|path, _| {
+        let path = path.to_string_lossy();
+        // What is still being written has another name until it is whole.
+        (path.contains(SEALS) || path.contains("/_delta_log/")) && !path.contains('#')
+    });
+    seen
+}
+
+/// `LAKE_RACE_ROUNDS`, or as many as a test has time for.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long to look is said outside"
+)]
+fn rounds() -> u32 {
+    let said = std::env::var("LAKE_RACE_ROUNDS").ok();
+    said.map_or(5, |rounds| rounds.parse().unwrap())
+}
