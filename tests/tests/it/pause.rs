@@ -116,10 +116,14 @@ impl Held {
         self.signal("STOP");
     }
 
-    /// The process goes on, and comes to its end.
-    pub(crate) fn go_on(mut self) -> Ended {
+    /// The process goes on.
+    pub(crate) fn wake(&self) {
         fs::remove_file(&self.marker).unwrap();
         self.signal("CONT");
+    }
+
+    /// Waits until the process has come to its end.
+    pub(crate) fn end(mut self) -> Ended {
         Ended::of(self.child.take().unwrap().wait_with_output().unwrap())
     }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use lake_tests::{Ended, Lake, csv, reading, received};
@@ -30,9 +32,7 @@ fn of_many_runs_at_once_every_file_is_loaded_exactly_once() {
         arrive(&lake, &mut files, MORE);
         let ended = running.into_iter().map(|run| run.wait_with_output());
         let ended: Vec<Ended> = ended.map(|output| Ended::of(output.unwrap())).collect();
-        for run in &ended {
-            assert!(matches!(run.code, 0 | 4), "round {round}: {run:?}");
-        }
+        ended.iter().for_each(assert_ends_well);
         assert!(ended.iter().any(|run| run.code == 0), "{ended:?}");
         // Before anybody else looks: whoever has ended well has finished what it began.
         let known = "SELECT count(*) >= {}, count(*) = count(DISTINCT path) FROM _lake.files";
@@ -40,6 +40,29 @@ fn of_many_runs_at_once_every_file_is_loaded_exactly_once() {
         assert_eq!(lake.rows(&known), ["true,true"], "round {round}");
         // What arrived too late for all of them.
         lake.publish(&[]);
+        assert_everything_is_there_once(&lake, files);
+    }
+}
+
+#[test]
+fn of_many_runs_that_seal_at_the_same_moment_one_publishes() {
+    let lake = Lake::new();
+    let mut files = 0;
+    for run in 1..=2 {
+        arrive(&lake, &mut files, WAITING);
+        let sleepers = [(); AT_ONCE / 2].map(|()| {
+            let sleeper = hold(&lake, &Change::before(SEALS));
+            sleeper.freeze();
+            forget_who_runs(&lake);
+            sleeper
+        });
+        sleepers.iter().for_each(Held::wake);
+        let ended = sleepers.map(Held::end);
+        ended.iter().for_each(assert_ends_well);
+        let of_this = format!("run {run} is published");
+        let publishers = ended.iter().filter(|run| run.stdout.contains(&of_this));
+        assert_eq!(publishers.count(), 1, "{ended:?}");
+        assert_eq!(lake.publish(&[])["status"], "nothing_to_do");
         assert_everything_is_there_once(&lake, files);
     }
 }
@@ -53,8 +76,8 @@ fn a_run_that_was_overtaken_in_its_sleep_publishes_nothing() {
     sleeper.freeze();
     assert_eq!(lake.publish(&[])["run"], 1);
     let published = published(&lake);
-    let ended = sleeper.go_on();
-    assert!(matches!(ended.code, 0 | 4), "{ended:?}");
+    sleeper.wake();
+    assert_ends_well(&sleeper.end());
     assert_eq!(self::published(&lake), published);
     assert_eq!(lake.publish(&[])["status"], "nothing_to_do");
     assert_everything_is_there_once(&lake, files);
@@ -71,8 +94,8 @@ fn a_run_that_sleeps_after_its_seal_finds_its_work_done_and_ends_well() {
         sleeper.freeze();
         assert_everything_is_there_once(&lake, files);
         let published = published(&lake);
-        let ended = sleeper.go_on();
-        ended.assert(0, &[]);
+        sleeper.wake();
+        sleeper.end().assert(0, &[]);
         assert_eq!(self::published(&lake), published, "{table}");
         assert_eq!(lake.publish(&[])["status"], "nothing_to_do");
         assert_everything_is_there_once(&lake, files);
@@ -82,8 +105,25 @@ fn a_run_that_sleeps_after_its_seal_finds_its_work_done_and_ends_well() {
 /// Starts a run that is held at a change.
 #[track_caller]
 fn hold(lake: &Lake, change: &Change) -> Held {
-    let marker = lake.directory().join("held");
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let marker = lake.directory().join(format!("held-{number}"));
     Held::start(lake.command(&["run"]), change, marker)
+}
+
+/// Takes away what tells a run that another one is live: that only spares them work, and what is
+/// right does not depend on it.
+fn forget_who_runs(lake: &Lake) {
+    match fs::remove_file(lake.object("_lake/heartbeat.json")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{error}"),
+        _ => {}
+    }
+}
+
+/// That a run has published, or found nothing to do, or heard of another one.
+#[track_caller]
+fn assert_ends_well(run: &Ended) {
+    assert!(matches!(run.code, 0 | 4), "{run:?}");
 }
 
 fn start(lake: &Lake) -> Child {
