@@ -1,122 +1,222 @@
 //! Committing what was prepared: the only writes that a reader sees.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use deltalake::protocol::checkpoints::create_checkpoint;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
-use serde_json::Value;
-use std::sync::Arc;
 
-use crate::prepared::{Commit, Stamp};
-use crate::table::{commit_digest, commit_path};
+use crate::log::{Impact, Outside, Since, commit_digest, commit_path, since};
+use crate::prepare::Attempt;
+use crate::prepared::{Commit, Counts, Stamp};
+use crate::remake::Remake;
 use crate::{Error, Result, Root, Snapshot};
 
-/// How a commit ended well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What became of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Applied {
-    /// It is in the log now, as this version.
-    Committed(i64),
+    /// It is in the log now.
+    Committed(Landed),
     /// It was there already, as this version: somebody else finished this
     /// run, or an earlier attempt to did without hearing of it.
     Already(i64),
+    /// It can never be committed, because somebody else has changed what the
+    /// table is, or keeps committing to it.
+    Impossible(Outside),
+}
+
+/// A commit that is in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Landed {
+    /// Its version.
+    pub version: i64,
+    /// What others changed between the base and it, where that were rows.
+    pub outside: Option<Outside>,
+    /// What became of the rows, and how many the table has, where the change
+    /// had to be made again on top of others' commits.
+    pub again: Option<(Counts, u64)>,
 }
 
 /// A store that answers an error or nothing is asked this often.
 const PUT_ATTEMPTS: usize = 5;
+/// A change is made again on top of others' commits this often.
+const REMAKES: usize = 10;
 
-/// Commits `commit` to table `name`, on its base and nowhere else.
+/// Commits `commit` to table `name`.
 ///
 /// The commit file is put where absent, so of several appliers one wins, and
-/// the others find the run's `txn` in the log. Commits of others that changed
-/// no files and no metadata (VACUUM) may lie between.
+/// the others find the run's `txn` in the log. Where others have committed
+/// since the base: on top of commits that change no files (VACUUM) it is put
+/// as it is, and where they touched files, it is made again from what
+/// `remake` names, without the plugin and without inputs.
 ///
 /// # Errors
-/// [`Error::OutsideChange`] where somebody else changed the table since the
-/// base; and the store's errors.
+/// Of the store, the library and the engine; the outcome of the commit is open
+/// then, and applying once more settles it.
 pub async fn apply(
-    root: &Root,
-    pipeline: &str,
+    attempt: &Attempt,
     name: &str,
     commit: &Commit,
+    remake: &Remake,
     stamp: &Stamp,
 ) -> Result<Applied> {
-    let store = root.child(name).store();
-    let mut version = match since_base(root, pipeline, name, commit, stamp).await? {
-        Since::Applied(version) => return Ok(Applied::Already(version)),
-        Since::Next(version) => version,
-    };
-    loop {
-        if put(&store, name, version, commit).await? == Put::Ours {
-            return Ok(Applied::Committed(version));
-        }
-        match between(&store, name, version, stamp).await? {
-            Between::SameRun => return Ok(Applied::Already(version)),
-            Between::Harmless => version += 1,
-            Between::Change(operation) => {
-                return Err(outside(commit.base, version, name, &operation));
-            }
-        }
+    let place = attempt.root.child(name);
+    let store = place.store();
+    if is_untouched(&place, name, commit).await?
+        && put(&store, name, commit.base + 1, &commit.body).await? == Put::Ours
+    {
+        return Ok(Applied::Committed(Landed {
+            version: commit.base + 1,
+            outside: None,
+            again: None,
+        }));
     }
+    let mut last = None;
+    for _ in 0..REMAKES {
+        let (current, outside) = match standing(attempt, name, commit, stamp).await? {
+            Standing::Applied(version) => return Ok(Applied::Already(version)),
+            Standing::Impossible(outside) => return Ok(Applied::Impossible(outside)),
+            Standing::Open { current, outside } => (current, outside),
+        };
+        let version = current
+            .as_ref()
+            .map_or(commit.base, |current| current.version)
+            + 1;
+        let impact = outside.as_ref().map_or(Impact::Nothing, |o| o.impact);
+        let (body, again) = match (&current, impact) {
+            (Some(current), Impact::Rearranged | Impact::Rows) => {
+                // It is rare and large: its place is not on the stack of every commit.
+                let made = Box::pin(remake.make(attempt, current, commit)).await?;
+                let again = made.as_ref().map(|made| (made.counts, made.rows()));
+                let body = match made {
+                    Some(made) => made.commit(stamp)?.body,
+                    None => commit.body.clone(),
+                };
+                (body, again)
+            }
+            _ => (commit.body.clone(), None),
+        };
+        if put(&store, name, version, &body).await? == Put::Ours {
+            return Ok(Applied::Committed(Landed {
+                version,
+                outside: outside.filter(|outside| outside.impact == Impact::Rows),
+                again,
+            }));
+        }
+        last = outside;
+    }
+    Ok(Applied::Impossible(last.unwrap_or_else(|| Outside {
+        impact: Impact::Rows,
+        version: commit.base + 1,
+        operation: "somebody who commits again and again".to_owned(),
+    })))
 }
 
-/// Checks that `commit` could be applied now: its base is the table's history
-/// still, and nobody has changed the table since.
+/// Says whether `commit` can be applied: `Some` is what others did to its
+/// table that makes it impossible.
 ///
 /// # Errors
-/// [`Error::OutsideChange`] where that is not so; and the store's errors.
-pub async fn check(
-    root: &Root,
-    pipeline: &str,
+/// Of the store and the library.
+pub async fn obstacle(
+    attempt: &Attempt,
     name: &str,
     commit: &Commit,
     stamp: &Stamp,
-) -> Result<()> {
-    since_base(root, pipeline, name, commit, stamp)
-        .await
-        .map(|_| ())
+) -> Result<Option<Outside>> {
+    if is_untouched(&attempt.root.child(name), name, commit).await? {
+        return Ok(None);
+    }
+    Ok(match standing(attempt, name, commit, stamp).await? {
+        Standing::Impossible(outside) => Some(outside),
+        Standing::Applied(_) | Standing::Open { .. } => None,
+    })
 }
 
-/// What has happened to a table since a commit was prepared for it.
-enum Since {
-    /// The commit is there, as this version.
+/// Whether the base is the newest commit of the table, and the one that the
+/// change was prepared on: two requests say so, whatever the table's size.
+pub(crate) async fn is_untouched(place: &Root, name: &str, commit: &Commit) -> Result<bool> {
+    if commit.base >= 0
+        && (commit.base_digest.is_empty()
+            || commit_digest(place, name, commit.base).await? != commit.base_digest)
+    {
+        return Ok(false);
+    }
+    let path = commit_path(commit.base + 1);
+    match place.store().head(&path).await {
+        Ok(_) => Ok(false),
+        Err(object_store::Error::NotFound { .. }) => Ok(true),
+        Err(error) => Err(Error::store(format!("{name}/{path}"), error)),
+    }
+}
+
+/// What a table is, seen from a commit that was prepared for it.
+pub(crate) enum Standing {
+    /// The commit, or one of a later run, is there.
     Applied(i64),
-    /// Nothing that matters: this version is free.
-    Next(i64),
+    /// It can be put on top.
+    Open {
+        /// The table; `None` where there is none yet.
+        current: Option<Box<Snapshot>>,
+        /// What others did since the base.
+        outside: Option<Outside>,
+    },
+    /// The table is another one, or not what it was.
+    Impossible(Outside),
 }
 
-async fn since_base(
-    root: &Root,
-    pipeline: &str,
+pub(crate) async fn standing(
+    attempt: &Attempt,
     name: &str,
     commit: &Commit,
     stamp: &Stamp,
-) -> Result<Since> {
-    let place = root.child(name);
-    let store = place.store();
-    let current = Snapshot::open(root, pipeline, name).await?;
-    let newest = current.as_ref().map_or(-1, |table| table.version);
-    let applied = match &current {
-        Some(current) => current.transaction(&stamp.app).await? >= Some(stamp.run),
-        None => false,
+) -> Result<Standing> {
+    let place = attempt.root.child(name);
+    let impossible = |version: i64, operation: &str| {
+        Ok(Standing::Impossible(Outside {
+            impact: Impact::Table,
+            version,
+            operation: operation.to_owned(),
+        }))
     };
-    if !applied {
-        check_base(&place, name, commit, current.as_ref()).await?;
+    let current = match Snapshot::open(&attempt.root, &attempt.pipeline, name).await {
+        Ok(current) => current,
+        Err(Error::Foreign { reason, .. }) => return impossible(commit.base + 1, &reason),
+        Err(error) => return Err(error),
+    };
+    let Some(current) = current else {
+        return match commit.base {
+            -1 => Ok(Standing::Open {
+                current: None,
+                outside: None,
+            }),
+            _ => impossible(commit.base, "the table is gone"),
+        };
+    };
+    if current.id != commit.table_id {
+        return impossible(current.version, "another table is in its place");
     }
-    for version in commit.base + 1..=newest {
-        match between(&store, name, version, stamp).await {
-            Ok(Between::SameRun) => return Ok(Since::Applied(version)),
-            Ok(Between::Change(operation)) if !applied => {
-                return Err(outside(commit.base, version, name, &operation));
-            }
-            Err(error) if !applied => return Err(error),
-            // What came after this run's own commit does not matter here.
-            _ => {}
-        }
+    if current.version < commit.base {
+        return impossible(current.version, "its log has lost commits");
     }
-    Ok(if applied {
-        Since::Applied(commit.base + 1)
-    } else {
-        Since::Next(newest.max(commit.base) + 1)
+    let versions = commit.base + 1..=current.version;
+    let Since { applied, outside } = since(&place, name, versions, (&stamp.app, stamp.run)).await?;
+    if let Some(version) = applied {
+        return Ok(Standing::Applied(version));
+    }
+    // The commit's file may be gone from the log, and not what it did.
+    if current.transaction(&stamp.app).await? >= Some(stamp.run) {
+        return Ok(Standing::Applied(commit.base + 1));
+    }
+    if commit.base >= 0 && commit_digest(&place, name, commit.base).await? != commit.base_digest {
+        return impossible(commit.base, "it has another history");
+    }
+    Ok(match outside {
+        Some(outside) if outside.impact == Impact::Table => Standing::Impossible(outside),
+        outside => Standing::Open {
+            current: Some(Box::new(current)),
+            outside,
+        },
     })
 }
 
@@ -133,137 +233,36 @@ pub async fn checkpoint(root: &Root, pipeline: &str, name: &str) -> Result<()> {
     created.map_err(|e| Error::delta(name, e))
 }
 
-async fn check_base(
-    place: &Root,
-    name: &str,
-    commit: &Commit,
-    current: Option<&Snapshot>,
-) -> Result<()> {
-    let Some(current) = current else {
-        return if commit.base < 0 {
-            Ok(())
-        } else {
-            Err(outside(commit.base, commit.base, name, "the table is gone"))
-        };
-    };
-    if current.id != commit.table_id {
-        return Err(outside(
-            commit.base,
-            current.version,
-            name,
-            "another table in its place",
-        ));
-    }
-    if commit.base >= 0 && commit_digest(place, name, commit.base).await? != commit.base_digest {
-        return Err(outside(commit.base, commit.base, name, "another history"));
-    }
-    Ok(())
-}
-
-#[derive(PartialEq, Eq)]
-enum Put {
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Put {
     Ours,
     Other,
 }
 
-/// Puts the commit file where there is none, and reads back what is there
+/// Puts a commit file where there is none, and reads back what is there
 /// after any error: a put may have landed although the store said otherwise.
-async fn put(
+pub(crate) async fn put(
     store: &Arc<dyn ObjectStore>,
     name: &str,
     version: i64,
-    commit: &Commit,
+    body: &[u8],
 ) -> Result<Put> {
     let path = commit_path(version);
     let failed = |e| Error::store(format!("{name}/{path}"), e);
     let mut attempt = 1;
     loop {
-        let body = Bytes::from(commit.body.clone());
-        let error = match store
-            .put_opts(&path, body.into(), PutMode::Create.into())
-            .await
-        {
+        let payload = Bytes::copy_from_slice(body).into();
+        let error = match store.put_opts(&path, payload, PutMode::Create.into()).await {
             Ok(_) => return Ok(Put::Ours),
             Err(error) => error,
         };
         match store.get(&path).await {
             Ok(found) => {
                 let found = found.bytes().await.map_err(failed)?;
-                return Ok(if found == commit.body {
-                    Put::Ours
-                } else {
-                    Put::Other
-                });
+                return Ok(if found == body { Put::Ours } else { Put::Other });
             }
             Err(object_store::Error::NotFound { .. }) if attempt < PUT_ATTEMPTS => attempt += 1,
             Err(_) => return Err(failed(error)),
         }
-    }
-}
-
-/// What a commit is that somebody put above the base.
-enum Between {
-    /// Another applier of this run was faster, with files of its own.
-    SameRun,
-    /// It says something, and changes neither data nor metadata.
-    Harmless,
-    /// It changes the table, by this operation.
-    Change(String),
-}
-
-async fn between(
-    store: &Arc<dyn ObjectStore>,
-    name: &str,
-    version: i64,
-    stamp: &Stamp,
-) -> Result<Between> {
-    let path = commit_path(version);
-    let failed = |e| Error::store(format!("{name}/{path}"), e);
-    let bytes = store
-        .get(&path)
-        .await
-        .map_err(failed)?
-        .bytes()
-        .await
-        .map_err(failed)?;
-    let mut operation = "an unnamed operation".to_owned();
-    let mut changes = false;
-    for line in bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-    {
-        let Ok(Value::Object(action)) = serde_json::from_slice::<Value>(line) else {
-            changes = true;
-            continue;
-        };
-        if let Some(txn) = action.get("txn")
-            && txn["appId"] == stamp.app.as_str()
-            && txn["version"].as_i64() >= Some(stamp.run)
-        {
-            return Ok(Between::SameRun);
-        }
-        if let Some(named) = action
-            .get("commitInfo")
-            .and_then(|info| info.get("operation"))
-        {
-            operation = named.as_str().unwrap_or("an unnamed operation").to_owned();
-        }
-        changes |= action
-            .keys()
-            .any(|kind| kind != "commitInfo" && kind != "txn");
-    }
-    Ok(if changes {
-        Between::Change(operation)
-    } else {
-        Between::Harmless
-    })
-}
-
-fn outside(base: i64, version: i64, table: &str, operation: &str) -> Error {
-    Error::OutsideChange {
-        table: table.to_owned(),
-        base,
-        version,
-        operation: operation.to_owned(),
     }
 }

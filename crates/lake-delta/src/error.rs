@@ -72,19 +72,17 @@ pub enum Error {
         /// Which rows, and what to do.
         reason: String,
     },
-    /// Somebody else committed to a table after the run was prepared.
+    /// The log of a table cannot be read.
     #[error(
-        "{table}: version {version} was committed by somebody else ({operation}) after the run was prepared on version {base}"
+        "{table}: its log cannot be read: {source}; bring its _delta_log back from a backup, or \
+             move the table away and load everything again with `lake run --reload`"
     )]
-    OutsideChange {
+    Unreadable {
         /// The table, as `zone/name`.
         table: String,
-        /// The version the run was prepared on; −1 where the table did not exist.
-        base: i64,
-        /// The foreign version.
-        version: i64,
-        /// The operation of the foreign commit, as its `commitInfo` says.
-        operation: String,
+        /// What the library said.
+        #[source]
+        source: DeltaTableError,
     },
 }
 

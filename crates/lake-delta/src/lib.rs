@@ -8,34 +8,44 @@
 //!    [`Prepared`] says what a commit has to add and remove. No reader sees it,
 //!    but [`Prepared::provider`] queries the table as it will be.
 //! 3. [`Prepared::commit`] gives the commit's bytes, and [`apply`] puts them
-//!    into the table's log, compare-and-swap.
+//!    into the table's log, compare-and-swap. Where others have committed in
+//!    between, it makes the change again on top ([`Remake`]), or says that
+//!    this cannot be; what a run has applied to other tables is taken back
+//!    with [`undo`] then.
 //!
-//! Invariant: nothing but [`apply`] changes what a reader of a table sees.
+//! Invariant: nothing but [`apply`] and [`undo`] changes what a reader of a
+//! table sees.
 
 mod apply;
 mod arrange;
 mod drops;
 mod encoding;
 mod error;
+mod log;
 mod merge;
 mod newest;
 mod overlay;
 mod partitioned;
 mod prepare;
 mod prepared;
+mod remake;
 mod root;
 mod scan;
 mod stats;
 mod table;
+mod undo;
 mod write;
 
-pub use apply::{Applied, apply, check, checkpoint};
+pub use apply::{Applied, Landed, apply, checkpoint, obstacle};
 pub use error::{Error, Result, is_storage_full};
+pub use log::{Impact, Outside, outside_changes};
 pub use merge::Withdrawn;
 pub use prepare::{Attempt, Differences, Groups, Tombstones, Versions};
 pub use prepared::{Commit, Counts, Merged, Prepared, Stamp};
+pub use remake::Remake;
 pub use root::Root;
 pub use table::{Snapshot, TableSpec};
+pub use undo::{Undone, undo};
 
 /// How this engine names itself in commits and data files.
 pub const ENGINE: &str = concat!("lake/", env!("CARGO_PKG_VERSION"));

@@ -24,19 +24,26 @@ use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
 use deltalake::kernel::Add;
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
 
 use crate::drops::Drops;
 use crate::newest::KeyRule;
 use crate::prepare::{Attempt, Differences};
-use crate::prepared::Merged;
+use crate::prepared::{Merged, Prepared};
+use crate::remake::Remake;
 use crate::scan::{DataFile, Files, data_files};
 use crate::stats::{Range, may_share, ranges, ranges_of};
 use crate::write::{Target, Written, write_plan};
-use crate::{Result, Snapshot, TableSpec};
+use crate::{Error, Result, Snapshot, TableSpec};
 
 pub use withdraw::Withdrawn;
 
 /// What decides between a new row and a stored one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Rule {
     /// The higher sequence stays; equal ones are the same row. Stored rows
     /// that are taken back do not count.
@@ -73,17 +80,114 @@ pub(crate) async fn prepare(
     if let Some(dead) = &mut dead {
         dead.take(written.dead);
     }
-    live.old = live.candidates(&live.incoming(dead.as_ref()), rule, decide);
-    if let Some(dead) = &mut dead {
-        dead.old = dead.candidates(&dead.incoming(Some(&live)), rule, decide);
+    let again = Arc::new(MergeAgain {
+        key: rule.key.clone(),
+        newest_by: rule.newest_by.clone(),
+        decide: decide.clone(),
+        live: live.part(),
+        dead: dead.as_ref().map(Side::part),
+        superseded: written.superseded,
+    });
+    let mut merged = compare(attempt, live, dead, rule, &again).await?;
+    merged.table.remake = Remake::Merge(Arc::clone(&again));
+    if let Some(tombstones) = &mut merged.tombstones {
+        tombstones.remake = Remake::Merge(again);
     }
-    if let Rule::Newest(Some(withdrawn)) = decide {
-        live.withdraw(attempt, withdrawn).await?;
-        if let Some(dead) = &mut dead {
-            dead.withdraw(attempt, withdrawn).await?;
-        }
-    }
+    Ok(merged)
+}
 
+/// What a merge needs to be made again: everything that decides, and the files of the run's rows
+/// as they were before any of them lost to a stored row.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MergeAgain {
+    /// Empty where rows are only added and taken back.
+    key: Vec<String>,
+    newest_by: Vec<String>,
+    decide: Rule,
+    live: Part,
+    dead: Option<Part>,
+    superseded: u64,
+}
+
+/// The new rows of one table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Part {
+    table: String,
+    files: Vec<Add>,
+}
+
+/// Merges the rows of a run once more, into what its tables are now; gives the change of the
+/// table `current`. What is applied already says the same as the run's rows, and stays.
+pub(crate) async fn again(
+    attempt: &Attempt,
+    current: &Snapshot,
+    again: &Arc<MergeAgain>,
+) -> Result<Prepared> {
+    let open = async |part: &Part, spec: Option<TableSpec>| -> Result<Side> {
+        let base = match part.table == current.name {
+            true => Some(current.clone()),
+            false => Snapshot::open(&attempt.root, &attempt.pipeline, &part.table).await?,
+        };
+        let spec = base.as_ref().map(TableSpec::of).or(spec);
+        let spec = spec.ok_or_else(|| Error::Foreign {
+            table: part.table.clone(),
+            reason: "the table is gone".to_owned(),
+        })?;
+        let mut side = Side::new(attempt, Stored { spec, base })?;
+        side.new = data_files(part.files.iter().cloned());
+        side.rows = side
+            .new
+            .iter()
+            .map(|file| file.rows.unwrap_or(0) as u64)
+            .sum();
+        Ok(side)
+    };
+    let live = open(&again.live, None).await?;
+    let dead = match &again.dead {
+        None => None,
+        Some(part) => {
+            let (key, newest_by) = (&again.key, &again.newest_by);
+            let spec = live.spec.tombstones(&part.table, key, newest_by)?;
+            Some(open(part, Some(spec)).await?)
+        }
+    };
+    let is_dead = dead
+        .as_ref()
+        .is_some_and(|dead| dead.spec.name == current.name);
+    let rule = KeyRule {
+        key: again.key.clone(),
+        newest_by: again.newest_by.clone(),
+        deleted: None,
+    };
+    let mut prepared = match &again.decide {
+        Rule::Newest(Some(withdrawn)) if again.key.is_empty() => {
+            withdraw::finish(attempt, live, withdrawn).await?
+        }
+        _ => {
+            let merged = compare(attempt, live, dead, &rule, again).await?;
+            match (is_dead, merged.tombstones) {
+                (true, Some(tombstones)) => tombstones,
+                (true, None) | (false, _) => merged.table,
+            }
+        }
+    };
+    prepared.remake = Remake::Merge(Arc::clone(again));
+    Ok(prepared)
+}
+
+/// Compares the new rows, which are written, with those that are stored.
+async fn compare(
+    attempt: &Attempt,
+    mut live: Side,
+    mut dead: Option<Side>,
+    rule: &KeyRule,
+    again: &MergeAgain,
+) -> Result<Merged> {
+    let decide = &again.decide;
+    live.find(attempt, dead.as_ref(), rule, decide).await?;
+    if let Some(dead) = &mut dead {
+        dead.find(attempt, Some(&live), rule, decide).await?;
+    }
     let merge = Merge {
         attempt,
         rule,
@@ -95,7 +199,7 @@ pub(crate) async fn prepare(
     let vanished = decided.live.vanished;
     let forgotten = decided.dead.vanished;
     let mut counts = decided.live.counts(merge.live.rows);
-    counts.superseded += written.superseded;
+    counts.superseded += again.superseded;
     let tombstones = match merge.dead {
         None => None,
         Some(side) => {
@@ -142,7 +246,12 @@ struct Side {
     old: Vec<DataFile>,
     /// Rows of the old files that are taken back.
     withdrawn: Drops,
+    /// Files of the base that the store does not have any more.
+    lost: Vec<Add>,
 }
+
+/// How many files are looked for at a time.
+const LOOKED_FOR: usize = 16;
 
 impl Side {
     fn new(attempt: &Attempt, stored: Stored) -> Result<Self> {
@@ -158,7 +267,68 @@ impl Side {
             rows: 0,
             old: Vec::new(),
             withdrawn: Drops::default(),
+            lost: Vec::new(),
         })
+    }
+
+    fn part(&self) -> Part {
+        Part {
+            table: self.spec.name.clone(),
+            files: self.new.iter().map(|file| file.add.clone()).collect(),
+        }
+    }
+
+    /// Finds the stored rows that the change may have something to do with.
+    async fn find(
+        &mut self,
+        attempt: &Attempt,
+        other: Option<&Self>,
+        rule: &KeyRule,
+        decide: &Rule,
+    ) -> Result<()> {
+        self.old = self.candidates(&self.incoming(other), rule, decide);
+        match decide {
+            Rule::Newest(Some(withdrawn)) => self.withdraw(attempt, withdrawn).await,
+            // What is computed as a whole needs nothing of what was there, so that it is the way
+            // out where files are lost.
+            Rule::Differences(Differences { within: None, .. }) => self.give_up_lost(attempt).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Sets the files aside that the store does not have any more.
+    async fn give_up_lost(&mut self, attempt: &Attempt) -> Result<()> {
+        let store = attempt.root.child(&self.spec.name).store();
+        let old = std::mem::take(&mut self.old);
+        let looked = futures::stream::iter(old.into_iter().map(|file| {
+            let store = Arc::clone(&store);
+            async move {
+                let path = Path::parse(&file.add.path).map_err(object_store::Error::from);
+                let found = match path {
+                    Ok(path) => store.head(&path).await.map(|_| ()),
+                    Err(error) => Err(error),
+                };
+                match found {
+                    Ok(()) => Ok((file, true)),
+                    Err(object_store::Error::NotFound { .. }) => Ok((file, false)),
+                    Err(error) => Err(Error::store(&file.add.path, error)),
+                }
+            }
+        }));
+        let looked: Vec<(DataFile, bool)> = looked.buffered(LOOKED_FOR).try_collect().await?;
+        for (file, is_there) in looked {
+            if is_there {
+                self.old.push(file);
+            } else {
+                tracing::warn!(
+                    table = self.spec.name,
+                    file = file.add.path,
+                    "a data file is gone, and is given up"
+                );
+                self.lost.push(file.add);
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, written: Written) {

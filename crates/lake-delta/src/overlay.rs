@@ -20,9 +20,9 @@ use object_store::{
     ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
 };
 
+use crate::log::commit_path;
 use crate::partitioned::PartitionedTable;
 use crate::prepared::{Prepared, Stamp};
-use crate::table::commit_path;
 use crate::{Error, Result, Snapshot};
 
 impl Snapshot {

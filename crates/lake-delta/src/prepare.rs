@@ -8,13 +8,20 @@ use datafusion::catalog::TableProvider;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use deltalake::kernel::Add;
+use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
 
 use crate::merge::{self, Rule, Stored};
 use crate::newest::KeyRule;
 use crate::prepared::{Changed, Gone, Merged, Operation, Prepared};
 use crate::scan::{DataFile, Selection, data_files};
-use crate::write::{Target, write_plan};
+use crate::write::{FileWriter, Target, write_plan};
 use crate::{Error, Result, Root, Snapshot, TableSpec};
+
+/// Files with fewer rows than this are gathered into one.
+const FEW_ROWS: u64 = 1024;
+/// So many of them are.
+const MANY_FILES: usize = 32;
 
 /// One attempt at a run: where its files go and what it may use.
 #[derive(Clone)]
@@ -39,11 +46,12 @@ impl std::fmt::Debug for Attempt {
 }
 
 /// Which rows of a table a difference is taken against.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Groups {
     /// The columns that name a group.
     pub columns: Vec<String>,
     /// The groups: batches of exactly those columns.
+    #[serde(with = "crate::remake::batches")]
     pub values: Vec<RecordBatch>,
 }
 
@@ -102,6 +110,46 @@ impl Attempt {
         self.write_all(spec, base, plan, Operation::Append).await
     }
 
+    /// Adds all rows of `plan`, and gathers files of few rows into one once there are many of
+    /// them, so that a table that grows by a few rows at a time stays fast to open.
+    ///
+    /// # Errors
+    /// Of the plan, the store, and the library.
+    pub async fn append_gathering(
+        &self,
+        spec: &TableSpec,
+        base: Option<Snapshot>,
+        plan: Arc<dyn ExecutionPlan>,
+    ) -> Result<Prepared> {
+        let mut prepared = self.append(spec, base, plan).await?;
+        let files = prepared.base.iter().flat_map(|base| &base.files);
+        let small = files.filter(|add| crate::stats::rows(add).is_some_and(|rows| rows < FEW_ROWS));
+        let mut small: Vec<Add> = small.cloned().collect();
+        if small.len() < MANY_FILES || !spec.partition_by.is_empty() {
+            return Ok(prepared);
+        }
+        let columns: Vec<String> = spec
+            .schema
+            .fields()
+            .iter()
+            .map(|f| f.name().clone())
+            .collect();
+        let failed = |e| Error::query(&spec.name, e);
+        let mut writer = FileWriter::new(&self.target(spec)?)?;
+        for add in &mut small {
+            let mut rows = prepared.files().read(add, &columns).await.map_err(failed)?;
+            while let Some(batch) = rows.try_next().await.map_err(failed)? {
+                writer.write(&batch).await?;
+            }
+            add.data_change = false;
+        }
+        let mut gathered = writer.finish().await?.files;
+        gathered.iter_mut().for_each(|add| add.data_change = false);
+        prepared.adds.extend(gathered);
+        prepared.removes = small;
+        Ok(prepared)
+    }
+
     /// Puts the rows of `plan` in the place of all rows of the table.
     ///
     /// # Errors
@@ -113,12 +161,7 @@ impl Attempt {
         plan: Arc<dyn ExecutionPlan>,
     ) -> Result<Prepared> {
         let mut prepared = self.write_all(spec, base, plan, Operation::Replace).await?;
-        if let Some(base) = &prepared.base {
-            prepared.counts.deleted = base.rows();
-            prepared.removes = base.files.clone();
-            prepared.changed.old = data_files(base.files.iter().cloned());
-            prepared.changed.gone = Gone::All;
-        }
+        prepared.replaces_all();
         Ok(prepared)
     }
 
@@ -317,7 +360,7 @@ impl Attempt {
 }
 
 /// What a difference is taken over.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Differences {
     /// The groups that are compared; `None` compares the whole table.
     pub within: Option<Groups>,

@@ -4,10 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use deltalake::kernel::{Action, Add, Remove, Transaction};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::drops::Drops;
+use crate::remake::Remake;
 use crate::scan::{DataFile, Files};
 use crate::table::OWNER;
 use crate::{Error, Result, Root, Snapshot, TableSpec};
@@ -51,6 +54,8 @@ pub(crate) enum Operation {
     Append,
     Merge,
     Replace,
+    /// Files that were there before are there again.
+    Restore,
 }
 
 /// Who commits, for which run.
@@ -94,6 +99,10 @@ pub struct Prepared {
     /// What became of the rows.
     pub counts: Counts,
     pub(crate) changed: Changed,
+    /// How the change is made again.
+    pub(crate) remake: Remake,
+    /// Files that the change has written and has no use for, unless it is made again.
+    pub(crate) unneeded: Vec<String>,
 }
 
 /// The change of a keyed table, and of what is remembered about its deletions.
@@ -165,6 +174,29 @@ impl Prepared {
             copied: 0,
             counts: Counts::default(),
             changed: Changed::default(),
+            remake: match operation {
+                Operation::Replace => Remake::Replace,
+                Operation::Append | Operation::Merge | Operation::Restore => Remake::Append,
+            },
+            unneeded: Vec::new(),
+        }
+    }
+
+    /// How the change is made again where others commit first.
+    pub fn remake(&self) -> &Remake {
+        &self.remake
+    }
+
+    /// Deletes files that are of no use once the change is applied. Nothing
+    /// refers to them, so a failure costs space and nothing else.
+    pub async fn discard(&self) {
+        let store = self.place.store();
+        for path in &self.unneeded {
+            if let Ok(path) = Path::parse(path)
+                && let Err(error) = store.delete(&path).await
+            {
+                tracing::debug!(%path, %error, "an unneeded file could not be deleted");
+            }
         }
     }
 
@@ -196,9 +228,10 @@ impl Prepared {
             .chain(&self.adds)
     }
 
-    /// Paths of the data files that this change wrote, relative to the table.
-    pub fn new_files(&self) -> impl Iterator<Item = &str> {
-        self.adds.iter().map(|add| add.path.as_str())
+    /// Paths of the data files that this change wrote, relative to the table, with their sizes
+    /// in bytes.
+    pub fn new_files(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.adds.iter().map(|add| (add.path.as_str(), add.size))
     }
 
     /// Paths of the data files that this change takes out of the table.
@@ -298,6 +331,15 @@ impl Prepared {
                     "numTargetFilesRemoved": text(self.removes.len() as u64),
                 }),
             ),
+            Operation::Restore => (
+                "RESTORE",
+                json!({}),
+                json!({
+                    "numRestoredFiles": text(self.adds.len() as u64),
+                    "numRemovedFiles": text(self.removes.len() as u64),
+                    "numOfFilesAfterRestore": text(self.current_files().count() as u64),
+                }),
+            ),
             Operation::Append | Operation::Replace => (
                 "WRITE",
                 json!({
@@ -328,7 +370,7 @@ impl Prepared {
 fn removal(add: &Add, time: i64) -> Remove {
     Remove {
         path: add.path.clone(),
-        data_change: true,
+        data_change: add.data_change,
         deletion_timestamp: Some(time),
         extended_file_metadata: Some(true),
         partition_values: Some(add.partition_values.clone()),

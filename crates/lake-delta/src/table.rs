@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::log::{Entry, commit_digest};
+use crate::{Error, Result, Root};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use delta_kernel::engine::arrow_conversion::TryIntoKernel;
 use delta_kernel::schema::StructType;
 use deltalake::kernel::Add;
 use deltalake::{DeltaTable, DeltaTableError};
 use futures::TryStreamExt;
-use object_store::ObjectStoreExt;
-use object_store::path::Path;
-use sha2::{Digest, Sha256};
-
-use crate::{Error, Result, Root};
 
 /// The table property that says which pipeline a table belongs to.
 pub(crate) const OWNER: &str = "lake.pipeline";
@@ -110,6 +107,7 @@ fn kernel_schema(table: &str, schema: &SchemaRef) -> Result<StructType> {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub(crate) name: String,
+    pub(crate) place: Root,
     pub(crate) table: DeltaTable,
     pub(crate) version: i64,
     pub(crate) id: String,
@@ -138,8 +136,39 @@ impl Snapshot {
             return Ok(None);
         }
         let mut table = DeltaTable::new(log_store);
-        table.load().await.map_err(|e| Error::delta(name, e))?;
+        table.load().await.map_err(|e| unreadable(name, e))?;
         Self::of(place, pipeline, name, table).await.map(Some)
+    }
+
+    /// A table of `pipeline` at an earlier version.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] where the version cannot be read any more, and the store's errors.
+    pub async fn open_at(root: &Root, pipeline: &str, name: &str, version: i64) -> Result<Self> {
+        let place = root.child(name);
+        let mut table = DeltaTable::new(place.log_store());
+        let wanted = u64::try_from(version).unwrap_or_default();
+        let loaded = table.load_version(wanted).await;
+        loaded.map_err(|e| unreadable(name, e))?;
+        Self::of(place, pipeline, name, table).await
+    }
+
+    /// The last version before `app` committed its transaction `run`, or a later one; `None`
+    /// where the first version has it already.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn version_before(&self, app: &str, run: i64) -> Result<Option<i64>> {
+        let mut version = self.version;
+        while version >= 0 {
+            let entry = Entry::read(&self.place, &self.name, version).await?;
+            match entry.and_then(|entry| entry.transaction(app)) {
+                // Transactions grow, and commits of others have none.
+                Some(found) if found < run => return Ok(Some(version)),
+                _ => version -= 1,
+            }
+        }
+        Ok(None)
     }
 
     async fn of(place: Root, pipeline: &str, name: &str, table: DeltaTable) -> Result<Self> {
@@ -183,6 +212,7 @@ impl Snapshot {
             partition_by: state.metadata().partition_columns().to_vec(),
             files,
             digest,
+            place,
             table,
         })
     }
@@ -225,7 +255,7 @@ impl Snapshot {
     deprecated,
     reason = "a commit that removes or restores a file needs its whole action"
 )]
-async fn active_files(table: &DeltaTable, name: &str) -> Result<Vec<Add>> {
+pub(crate) async fn active_files(table: &DeltaTable, name: &str) -> Result<Vec<Add>> {
     let failed = |e| Error::delta(name, e);
     let state = table.snapshot().map_err(failed)?;
     let log_store = table.log_store();
@@ -239,23 +269,24 @@ async fn active_files(table: &DeltaTable, name: &str) -> Result<Vec<Add>> {
     Ok(files)
 }
 
-/// The SHA-256 of one commit file, which pins the history a run was prepared on.
-pub(crate) async fn commit_digest(place: &Root, name: &str, version: i64) -> Result<String> {
-    let path = commit_path(version);
-    let bytes = match place.store().get(&path).await {
-        Ok(found) => found.bytes().await,
-        // A checkpoint may have outlived its commit file; the version and the
-        // table's id have to do then.
-        Err(object_store::Error::NotFound { .. }) => return Ok(String::new()),
-        Err(e) => Err(e),
+/// A log that a store does not hand out is not a log that makes no sense.
+fn unreadable(name: &str, error: DeltaTableError) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    let mut is_the_stores = false;
+    while let Some(error) = cause {
+        is_the_stores |= matches!(
+            error.downcast_ref::<object_store::Error>(),
+            Some(error) if !matches!(error, object_store::Error::NotFound { .. })
+        );
+        cause = error.source();
     }
-    .map_err(|e| Error::store(format!("{name}/{path}"), e))?;
-    Ok(hex::encode(Sha256::digest(&bytes)))
-}
-
-/// `_delta_log/00000000000000000042.json`
-pub(crate) fn commit_path(version: i64) -> Path {
-    Path::from(format!("_delta_log/{version:020}.json"))
+    match is_the_stores {
+        true => Error::delta(name, error),
+        false => Error::Unreadable {
+            table: name.to_owned(),
+            source: error,
+        },
+    }
 }
 
 /// The library reads strings and decimals as it likes; our columns have one

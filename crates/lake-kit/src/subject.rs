@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lake_pipeline::{Overrides, Pipeline, TransformRef};
 use lake_plugin::Declaration;
-use lake_run::{Profile, Releases, Root, Settings};
+use lake_run::{Process, Profile, Releases, Root, Settings};
 use serde_json::json;
 
 use crate::{Machine, clock};
@@ -69,6 +69,9 @@ impl Subject {
             host: machine.host.clone(),
             threads: machine.threads,
             progress: Arc::default(),
+            process: Process::default(),
+            wait: false,
+            accept_loss: Vec::new(),
         })
     }
 }

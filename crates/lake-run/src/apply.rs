@@ -1,109 +1,161 @@
 //! Applying a sealed run: its commits, one table after the other, `_lake/runs` last.
 //!
-//! Everything that it needs is in the seal, so any host can finish any run.
+//! Everything that it needs is in the seal, so any host can finish any run. Where a table cannot
+//! be committed to any more, because somebody else has changed what it is, the run is taken back
+//! everywhere ([`crate::undo`]).
 
-use std::sync::Arc;
-
-use datafusion::datasource::MemTable;
-use datafusion::prelude::SessionContext;
-use lake_delta::{Applied, Attempt, Commit, Root, Snapshot, Stamp};
+use bytes::Bytes;
+use lake_delta::{Applied, Attempt, Commit, Outside, Remake, Root};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Result, RunError};
-use crate::record::{RUNS, RunRecord, Seal, SealedTable, runs_spec, to_batch};
-use crate::state::app;
+use crate::record::{RunRecord, Seal, SealedRemake, SealedTable, TableVersion};
+use crate::runs;
+use crate::state::{SealObject, read_seal};
+use crate::undo;
 
 /// A table's log is summed up after this many commits.
 const CHECKPOINT_EVERY: i64 = 10;
 
-/// Applies what `seal` says and has not been applied yet; gives the run's
-/// record with the versions that came of it.
-pub(crate) async fn apply(root: &Root, seal: &Seal) -> Result<RunRecord> {
-    let applied = apply_tables(root, seal).await;
-    applied.map_err(|error| error.or_disk_full(&root.display(), Some(seal.run)))
+/// How a sealed run ended.
+#[derive(Debug)]
+pub(crate) enum Finished {
+    /// All tables have it; this is its record, with the versions that came of it.
+    Done(Box<RunRecord>),
+    /// Another run has taken it back: its number, and why.
+    Undone(i64, String),
 }
 
-async fn apply_tables(root: &Root, seal: &Seal) -> Result<RunRecord> {
-    let stamp = Stamp {
-        app: app(&seal.pipeline),
-        run: seal.run,
-        attempt: seal.attempt.clone(),
-        time: seal.sealed_at,
+/// Applies what `seal` says and has not been applied yet, or takes it back where that cannot be.
+pub(crate) async fn apply(attempt: &Attempt, seal: &Seal) -> Result<Finished> {
+    let finished = finish(attempt, seal).await;
+    finished.map_err(|error| error.or_disk_full(&attempt.root.display(), Some(seal.run)))
+}
+
+async fn finish(attempt: &Attempt, seal: &Seal) -> Result<Finished> {
+    let record = match apply_tables(attempt, seal).await? {
+        Ok(record) => record,
+        // It is rare and large: its place is not on the stack of every run.
+        Err((table, outside)) => {
+            return Box::pin(undo::undo(attempt, seal, &table, &outside)).await;
+        }
     };
+    let stamp = seal.stamp();
+    let finished = runs::finish(attempt, &stamp, std::slice::from_ref(&record)).await?;
+    // Somebody else may have found it impossible, and taken it back.
+    if finished > seal.run
+        && let SealObject::There(next) = read_seal(&attempt.root, seal.run + 1).await?
+        && next.undoes() == Some(seal.run)
+    {
+        let why = next.record.why.clone().unwrap_or_default();
+        return Ok(Finished::Undone(next.run, why));
+    }
+    Ok(Finished::Done(Box::new(record)))
+}
+
+/// The inner error is the table that cannot be committed to, and what others did to it.
+async fn apply_tables(
+    attempt: &Attempt,
+    seal: &Seal,
+) -> Result<std::result::Result<RunRecord, (String, Outside)>> {
+    let stamp = seal.stamp();
     let mut record = seal.record.clone();
     for table in &seal.tables {
-        let commit = read_commit(root, table).await?;
-        let applied = lake_delta::apply(root, &seal.pipeline, &table.name, &commit, &stamp).await;
-        let applied = applied.map_err(|e| RunError::of_commit(e, Some(seal.run)))?;
+        let (commit, remake) = sealed(&attempt.root, table).await?;
+        let applied = lake_delta::apply(attempt, &table.name, &commit, &remake, &stamp).await?;
+        let row = record.tables.iter_mut().find(|row| row.name == table.name);
         let version = match applied {
-            Applied::Committed(version) | Applied::Already(version) => version,
+            Applied::Already(version) => version,
+            Applied::Impossible(outside) => return Ok(Err((table.name.clone(), outside))),
+            Applied::Committed(landed) => {
+                if let Some(row) = row {
+                    if let Some((counts, rows)) = landed.again {
+                        (row.counts, row.rows) = (counts, rows);
+                    }
+                    row.outside = landed.outside.as_ref().map(said);
+                }
+                landed.version
+            }
         };
-        if let Some(row) = record.tables.iter_mut().find(|row| row.name == table.name) {
-            row.version = version;
-        }
-        summed_up(root, &seal.pipeline, &table.name, version).await;
+        note_version(&mut record, &table.name, version);
+        summed_up(&attempt.root, &seal.pipeline, &table.name, version).await;
     }
-    record_run(root, seal, &stamp, &record).await?;
-    Ok(record)
+    Ok(Ok(record))
 }
 
-async fn read_commit(root: &Root, table: &SealedTable) -> Result<Commit> {
-    let path = Path::from(table.actions.as_str());
-    let failed = |e| RunError::store(&path, e);
-    let found = root.store().get(&path).await.map_err(failed)?;
-    let body = found.bytes().await.map_err(failed)?;
-    if hex::encode(Sha256::digest(&body)) != table.sha256 {
-        return Err(RunError::State {
-            path: table.actions.clone(),
-            message: "the actions are not the ones that were sealed; \
-                      restore the object, it is needed to finish the run"
-                .to_owned(),
-        });
+/// What somebody else did, in words.
+pub(crate) fn said(outside: &Outside) -> String {
+    format!("{} (version {})", outside.operation, outside.version)
+}
+
+/// Writes down which version a table has.
+pub(crate) fn note_version(record: &mut RunRecord, name: &str, version: i64) {
+    if let Some(row) = record.tables.iter_mut().find(|row| row.name == name) {
+        row.version = version;
     }
-    Ok(Commit {
+    match record
+        .versions
+        .binary_search_by(|row| row.name.as_str().cmp(name))
+    {
+        Ok(index) => {
+            if let Some(row) = record.versions.get_mut(index) {
+                row.version = version;
+            }
+        }
+        Err(index) => record.versions.insert(
+            index,
+            TableVersion {
+                name: name.to_owned(),
+                version,
+            },
+        ),
+    }
+}
+
+/// What a seal names for one table.
+pub(crate) async fn sealed(root: &Root, table: &SealedTable) -> Result<(Commit, Remake)> {
+    let body = object(root, &table.actions, &table.sha256).await?;
+    let remake = match &table.remake {
+        SealedRemake::Append => Remake::Append,
+        SealedRemake::Replace => Remake::Replace,
+        SealedRemake::Object { path, sha256 } => {
+            let body = object(root, path, sha256).await?;
+            serde_json::from_slice(&body).map_err(|e| RunError::State {
+                path: path.clone(),
+                message: format!("it cannot be read: {e}"),
+            })?
+        }
+    };
+    let commit = Commit {
         table_id: table.table_id.clone(),
         base: table.base,
         base_digest: table.base_digest.clone(),
         body: body.to_vec(),
-    })
+    };
+    Ok((commit, remake))
 }
 
-/// Adds the run's row to `_lake/runs`: its commit is what finishes the run.
-async fn record_run(root: &Root, seal: &Seal, stamp: &Stamp, record: &RunRecord) -> Result<()> {
-    let spec = runs_spec();
-    let base = Snapshot::open(root, &seal.pipeline, RUNS).await?;
-    if let Some(base) = &base
-        && base.transaction(&stamp.app).await? >= Some(seal.run)
-    {
-        return Ok(());
+async fn object(root: &Root, name: &str, sha256: &str) -> Result<Bytes> {
+    let path = Path::from(name);
+    let failed = |e| RunError::store(&path, e);
+    let found = root.store().get(&path).await.map_err(failed)?;
+    let body = found.bytes().await.map_err(failed)?;
+    if hex::encode(Sha256::digest(&body)) == sha256 {
+        return Ok(body);
     }
-    let batch = to_batch(&spec.schema, std::slice::from_ref(record))?;
-    let session = SessionContext::new();
-    let failed = |e| RunError::sql(RUNS, &e);
-    let table = MemTable::try_new(Arc::clone(&spec.schema), vec![vec![batch]]).map_err(failed)?;
-    let rows = session.read_table(Arc::new(table)).map_err(failed)?;
-    let plan = rows.create_physical_plan().await.map_err(failed)?;
-    let attempt = Attempt {
-        root: root.clone(),
-        pipeline: seal.pipeline.clone(),
-        id: seal.attempt.clone(),
-        session,
-    };
-    let prepared = attempt.append(&spec, base, plan).await?;
-    let commit = prepared.commit(stamp)?;
-    let applied = lake_delta::apply(root, &seal.pipeline, RUNS, &commit, stamp).await;
-    let applied = applied.map_err(|e| RunError::of_commit(e, Some(seal.run)))?;
-    if let Applied::Committed(version) = applied {
-        summed_up(root, &seal.pipeline, RUNS, version).await;
-    }
-    Ok(())
+    Err(RunError::State {
+        path: name.to_owned(),
+        message: "the object is not the one that was sealed; \
+                  restore it, it is needed to finish the run"
+            .to_owned(),
+    })
 }
 
 /// A checkpoint makes opening faster and nothing else, so a run does not fail
 /// for want of one.
-async fn summed_up(root: &Root, pipeline: &str, table: &str, version: i64) {
+pub(crate) async fn summed_up(root: &Root, pipeline: &str, table: &str, version: i64) {
     if version > 0
         && version % CHECKPOINT_EVERY == 0
         && let Err(error) = lake_delta::checkpoint(root, pipeline, table).await

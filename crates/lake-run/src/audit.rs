@@ -97,7 +97,7 @@ pub(crate) async fn keep_stopped(
     let place = format!("_lake/stopped/{attempt}");
     let mut kept = Vec::new();
     for rejection in rejections {
-        for file in rejection.new_files() {
+        for (file, _) in rejection.new_files() {
             let from = data_path(rejection.name(), file)?;
             let name = format!(
                 "{}.{}.parquet",

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use datafusion::error::DataFusionError;
 use lake_plugin::{CallError, LoadError};
 
@@ -74,6 +75,71 @@ pub enum RunError {
         /// The number that both wanted.
         run: i64,
     },
+    /// Another run is at work just now.
+    #[error(
+        "another run of {pipeline} is live, on {host} (process {process}) since {since}; nothing \
+         was done; wait for it with --wait, or run again later"
+    )]
+    Live {
+        /// The pipeline's root.
+        pipeline: String,
+        /// The host that it is on.
+        host: String,
+        /// The process there.
+        process: String,
+        /// When it began.
+        since: DateTime<Utc>,
+    },
+    /// The store would not take a seal, and its number is void.
+    #[error(
+        "the store would not take the seal of run {run}: {source}; nothing was published, and \
+         the number is void; run again"
+    )]
+    NotSealed {
+        /// The number.
+        run: i64,
+        /// What the store said.
+        #[source]
+        source: object_store::Error,
+    },
+    /// Nobody can say whether a seal is there.
+    #[error(
+        "the store did not say whether it has the seal of run {run}: {source}; nothing is lost: \
+         the next command finds out, and finishes the run if it is sealed"
+    )]
+    Unsettled {
+        /// The number.
+        run: i64,
+        /// What the store said.
+        #[source]
+        source: object_store::Error,
+    },
+    /// There is no run of a number, or nothing of it is left.
+    #[error(
+        "there is no run {run} to look at: the last one is {last}, and `lake history` shows all"
+    )]
+    NoRun {
+        /// The number.
+        run: i64,
+        /// The last finished run.
+        last: i64,
+    },
+    /// A table is not what a run has left.
+    #[error(
+        "{table}: {what}, and run {run} left it at version {version}; bring it back from a \
+         backup, or load everything again with `lake run --reload`; `lake run --accept-loss \
+         {table}` goes on without what is lost"
+    )]
+    Lost {
+        /// The table, as `zone/name`.
+        table: String,
+        /// What is wrong with it.
+        what: String,
+        /// The run.
+        run: i64,
+        /// The version that it left.
+        version: i64,
+    },
     /// The state of the pipeline contradicts itself.
     #[error("{path}: {message}")]
     State {
@@ -85,15 +151,26 @@ pub enum RunError {
     /// A table cannot be opened, prepared or committed to.
     #[error(transparent)]
     Table(Box<lake_delta::Error>),
-    /// Somebody else changed a table while the run was prepared, or between
-    /// its seal and its end.
-    #[error("{source}; {}", after_outside_change(*.sealed))]
+    /// Somebody else has changed what a table is, so that the run could not be sealed.
+    #[error(
+        "{table} was changed by somebody else while the run was prepared: {what}; nothing was \
+         published; run again"
+    )]
     OutsideChange {
-        /// The run that is decided already, if it is.
-        sealed: Option<i64>,
-        /// Which table, and by which operation.
-        #[source]
-        source: Box<lake_delta::Error>,
+        /// The table, as `zone/name`.
+        table: String,
+        /// Which change.
+        what: String,
+    },
+    /// The run was sealed, and could not be finished.
+    #[error("run {run} was taken back as run {by}, because {why}; run again")]
+    TakenBack {
+        /// The run.
+        run: i64,
+        /// The run that takes it back.
+        by: i64,
+        /// What somebody else did.
+        why: String,
     },
     /// The run needs more memory than it may use.
     #[error(
@@ -140,6 +217,14 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Whether others were faster, so that it is worth starting over.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherRun { .. } | Self::OutsideChange { .. } | Self::TakenBack { .. }
+        )
+    }
+
     pub(crate) fn sql(place: impl ToString, error: &DataFusionError) -> Self {
         Self::Sql {
             place: place.to_string(),
@@ -167,18 +252,6 @@ impl RunError {
         }
     }
 
-    /// What a change by somebody else means. `sealed` is the run that is
-    /// decided already.
-    pub(crate) fn of_commit(error: lake_delta::Error, sealed: Option<i64>) -> Self {
-        match error {
-            changed @ lake_delta::Error::OutsideChange { .. } => Self::OutsideChange {
-                sealed,
-                source: Box::new(changed),
-            },
-            other => Self::Table(Box::new(other)),
-        }
-    }
-
     /// What a table's error means for a run: too little memory and a failing
     /// function have their own ways out.
     pub(crate) fn of_table(error: lake_delta::Error, limit: u64) -> Self {
@@ -203,16 +276,6 @@ impl RunError {
                 }
             }
         }
-    }
-}
-
-fn after_outside_change(sealed: Option<i64>) -> String {
-    match sealed {
-        None => "nothing was published; run again".to_owned(),
-        Some(run) => format!(
-            "run {run} is sealed and cannot be finished on top of it; take that change back by removing \
-             its commit file from the table's _delta_log while nobody writes, and run again"
-        ),
     }
 }
 

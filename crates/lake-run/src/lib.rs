@@ -32,6 +32,7 @@ mod error;
 mod functions;
 mod key_rules;
 mod lineage;
+mod live;
 mod load;
 mod logic;
 mod memory;
@@ -39,6 +40,7 @@ mod parameters;
 mod partition;
 mod plan;
 mod prepare;
+mod probe;
 mod progress;
 mod query;
 mod read;
@@ -46,6 +48,7 @@ mod record;
 mod refresh;
 mod reject;
 mod run;
+mod runs;
 mod seal;
 mod shape;
 mod sql;
@@ -55,6 +58,7 @@ mod standard;
 mod state;
 mod table_checks;
 mod transform;
+mod undo;
 mod work;
 
 pub use build::{Profile, build};
@@ -64,13 +68,14 @@ pub use discover::Left;
 pub use error::{Result, RunError};
 pub use lake_delta::Root;
 pub use lake_plugin::Declaration;
+pub use live::Process;
 pub use parameters::ParameterRecord;
 pub use plan::{Plan, PlannedInput, PlannedTable, Unfinished, plan};
 pub use progress::Progress;
 pub use query::{Answer, query};
 pub use record::{
     FunctionRecord, InputRecord, MetricRecord, Outcome, ReasonCount, Report, RunRecord,
-    StageRecord, TableRecord, TransformRecord,
+    StageRecord, TableRecord, TableVersion, TransformRecord,
 };
 pub use run::{Settings, Validated, reload, run, validate};
 pub use table_checks::CheckRecord;

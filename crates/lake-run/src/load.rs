@@ -7,7 +7,7 @@ use futures::future::join_all;
 use lake_delta::{Attempt, Prepared, Versions, Withdrawn};
 use tokio::sync::mpsc;
 
-use crate::apply;
+use crate::apply::{self, Finished};
 use crate::audit;
 use crate::check::{Checks, ReasonCounts, input_schema};
 use crate::discover::Discovered;
@@ -75,7 +75,7 @@ impl<'a> Load<'a> {
             attempt: Attempt {
                 root: state.root.clone(),
                 pipeline: state.pipeline.clone(),
-                id: uuid::Uuid::new_v4().to_string(),
+                id: settings.attempt_id(),
                 session,
             },
             columns: RunColumns {
@@ -176,9 +176,17 @@ impl<'a> Load<'a> {
                 .into_iter()
                 .flatten()
         }));
-        let sealed = seal::seal(self.state, &self.attempt.id, record, &prepared).await?;
+        let last = self.state.last.as_ref();
+        let sealed = seal::seal(&self.attempt, last, record, &prepared).await?;
         stages.end("seal");
-        let mut record = apply::apply(&self.state.root, &sealed).await?;
+        let mut record = match apply::apply(&self.attempt, &sealed).await? {
+            Finished::Done(record) => *record,
+            Finished::Undone(by, why) => {
+                let run = sealed.run;
+                return Err(RunError::TakenBack { run, by, why });
+            }
+        };
+        join_all(prepared.iter().map(Prepared::discard)).await;
         stages.end("apply");
         record.seconds = stages.total();
         record.stages = stages.done;
@@ -301,7 +309,7 @@ impl<'a> Load<'a> {
         let rows = self.attempt.session.read_batches(batches).map_err(failed)?;
         let plan = rows.create_physical_plan().await.map_err(failed)?;
         let base = self.state.table(FILES).await?;
-        Ok(self.attempt.append(&spec, base, plan).await?)
+        Ok(self.attempt.append_gathering(&spec, base, plan).await?)
     }
 
     async fn stop(&self, why: &str, rejections: &[Prepared], found: Found) -> Result<RunError> {
@@ -365,10 +373,13 @@ impl<'a> Load<'a> {
             };
             table_record(change, how)
         }));
-        Ok(RunRecord {
+        let last = self.state.last.as_ref();
+        let mut record = RunRecord {
             run: self.columns.run,
             kind: self.work.kind.name().to_owned(),
             status: "done".to_owned(),
+            attempt: self.attempt.id.clone(),
+            versions: last.map(|last| last.versions.clone()).unwrap_or_default(),
             transform: self.transform.record.clone(),
             parameters: self.transform.parameters.records(),
             started_at: stages.started.timestamp_micros(),
@@ -382,7 +393,17 @@ impl<'a> Load<'a> {
             stages: stages.done.clone(),
             functions: self.calls.0.figures(),
             metrics: self.calls.0.metrics(),
-        })
+            ..RunRecord::default()
+        };
+        let known: Vec<(String, i64)> = record
+            .tables
+            .iter()
+            .map(|row| (row.name.clone(), row.version))
+            .collect();
+        for (name, version) in known {
+            apply::note_version(&mut record, &name, version);
+        }
+        Ok(record)
     }
 }
 

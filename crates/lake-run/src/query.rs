@@ -1,4 +1,4 @@
-//! Querying a pipeline's tables as they are.
+//! Querying a pipeline's tables: as the last finished run left them, or an earlier one.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SQLOptions;
-use lake_delta::{Error, Root};
-use object_store::ObjectStore;
-use object_store::path::Path;
+use lake_delta::{Error, Snapshot};
 
 use crate::error::{Result, RunError};
+use crate::record::{RUNS, app};
 use crate::run::Settings;
+use crate::runs::Runs;
 use crate::shape;
-use crate::state::State;
+use crate::state::{Opening, State, tables};
 
 /// What a query answers.
 #[derive(Debug)]
@@ -28,12 +28,18 @@ pub struct Answer {
 /// Answers one SQL query over the tables of a pipeline: `standard.…`,
 /// `consumption.…`, `rejection.…`, and `_lake.files` and `_lake.runs`.
 ///
+/// All of them are what one run has left: the last finished one, with what others have committed
+/// since, or exactly the one with the number `run`. A run that is on its way, in some tables and
+/// not in others yet, is not seen.
+///
 /// # Errors
-/// [`RunError::Sql`] for SQL that does not plan, or that would change something.
-pub async fn query(settings: &Settings, sql: &str) -> Result<Answer> {
-    let state = State::open(&settings.root, &settings.pipeline.name).await?;
+/// [`RunError::Sql`] for SQL that does not plan, or that would change something, and
+/// [`RunError::NoRun`] where there is no such run.
+pub async fn query(settings: &Settings, sql: &str, run: Option<i64>) -> Result<Answer> {
+    let state = Box::pin(State::open(settings, Opening::GoOn)).await?;
+    let cut = Cut::of(state, run).await?;
     let session = settings.session()?;
-    state.root.register(&session.runtime_env());
+    cut.state.root.register(&session.runtime_env());
     let failed = |e: DataFusionError| RunError::sql("query", &e);
     shape::register_zones(&session).map_err(failed)?;
     let catalog = session.catalog("datafusion");
@@ -42,23 +48,27 @@ pub async fn query(settings: &Settings, sql: &str) -> Result<Answer> {
         catalog.register_schema("_lake", schema).map_err(failed)?;
     }
     let mut known = Vec::new();
-    for zone in ["standard", "consumption", "rejection", "_lake"] {
-        for name in tables(&state.root, zone).await? {
-            let table = match state.table(&format!("{zone}/{name}")).await {
-                Err(RunError::Table(error)) if matches!(*error, Error::Foreign { .. }) => {
-                    tracing::warn!("{error}; the query does without it");
-                    continue;
-                }
-                found => found?,
-            };
-            if let Some(table) = table {
-                let provider = table.provider().await?;
-                let reference = TableReference::partial(zone, name.as_str());
-                session
-                    .register_table(reference, provider)
-                    .map_err(failed)?;
-                known.push(format!("{zone}.{name}"));
+    for name in tables(&cut.state.root).await? {
+        // What is remembered about deleted keys is nobody else's business.
+        let Some((zone, table)) = name
+            .split_once('/')
+            .filter(|(_, table)| !table.contains('/'))
+        else {
+            continue;
+        };
+        let found = match cut.table(&name).await {
+            Err(RunError::Table(error)) if matches!(*error, Error::Foreign { .. }) => {
+                tracing::warn!("{error}; the query does without it");
+                continue;
             }
+            found => found?,
+        };
+        if let Some(found) = found {
+            let reference = TableReference::partial(zone, table);
+            session
+                .register_table(reference, found.provider().await?)
+                .map_err(failed)?;
+            known.push(format!("{zone}.{table}"));
         }
     }
     if known.is_empty() {
@@ -66,7 +76,7 @@ pub async fn query(settings: &Settings, sql: &str) -> Result<Answer> {
             place: "query".to_owned(),
             message: format!(
                 "there are no tables at {} yet; run the pipeline first",
-                state.root.display()
+                cut.state.root.display()
             ),
         });
     }
@@ -97,17 +107,65 @@ pub async fn query(settings: &Settings, sql: &str) -> Result<Answer> {
     Ok(Answer { schema, batches })
 }
 
-/// The names of the Delta tables of a zone.
-async fn tables(root: &Root, zone: &str) -> Result<Vec<String>> {
-    let prefix = Path::from(zone);
-    let listed = root.store().list_with_delimiter(Some(&prefix)).await;
-    let listed = listed.map_err(|e| RunError::store(zone, e))?;
-    let mut names: Vec<String> = listed
-        .common_prefixes
-        .iter()
-        .filter_map(|place| place.filename().map(str::to_owned))
-        .collect();
-    names.retain(|name| zone != "_lake" || ["files", "runs"].contains(&name.as_str()));
-    names.sort();
-    Ok(names)
+/// The tables as one run has left them.
+struct Cut {
+    state: State,
+    /// What that run recorded, where it is not the last one.
+    record: Option<crate::record::RunRecord>,
+}
+
+impl Cut {
+    async fn of(state: State, run: Option<i64>) -> Result<Self> {
+        let Some(run) = run else {
+            return Ok(Self {
+                state,
+                record: None,
+            });
+        };
+        let runs = Runs::open(&state.root, &state.pipeline).await?;
+        let record = runs.record(run).await?;
+        // Of a run that was taken back nothing is left to be seen.
+        let record = record.filter(|record| record.status != "undone");
+        match record {
+            Some(record) => Ok(Self {
+                state,
+                record: Some(record),
+            }),
+            None => Err(RunError::NoRun {
+                run,
+                last: state.finished,
+            }),
+        }
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Snapshot>> {
+        let State { root, pipeline, .. } = &self.state;
+        let at = async |version: i64| {
+            let table = Snapshot::open_at(root, pipeline, name, version).await?;
+            Ok(Some(table))
+        };
+        // The table of runs is the history itself.
+        if let Some(record) = &self.record
+            && name != RUNS
+        {
+            let left = record.versions.iter().find(|row| row.name == name);
+            return match left {
+                Some(row) => at(row.version).await,
+                None => Ok(None),
+            };
+        }
+        let Some(newest) = Snapshot::open(root, pipeline, name).await? else {
+            return Ok(None);
+        };
+        // Whoever applies a run just now has come to some tables, and not to others.
+        let app = app(pipeline);
+        let finished = self.state.finished;
+        if name == RUNS || newest.transaction(&app).await?.unwrap_or(0) <= finished {
+            return Ok(Some(newest));
+        }
+        match newest.version_before(&app, finished + 1).await? {
+            Some(version) => at(version).await,
+            None => Ok(None),
+        }
+    }
 }

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use arrow::json::ReaderBuilder;
-use lake_delta::{Counts, TableSpec};
+use lake_delta::{Counts, Stamp, TableSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::discover::Left;
 use crate::error::{Result, RunError};
 use crate::parameters::ParameterRecord;
+use crate::state::seal_path;
 use crate::table_checks::CheckRecord;
 
 /// The seal format that this version writes and reads.
-pub(crate) const SEAL_FORMAT: u32 = 1;
+pub(crate) const SEAL_FORMAT: u32 = 2;
 
 /// The table of loaded files, below the pipeline's root.
 pub(crate) const FILES: &str = "_lake/files";
@@ -53,6 +54,68 @@ pub(crate) struct SealedTable {
     pub(crate) actions: String,
     /// SHA-256 of that object.
     pub(crate) sha256: String,
+    /// How the change is made again, where others commit first.
+    pub(crate) remake: SealedRemake,
+}
+
+/// How a sealed change is made again on top of others' commits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SealedRemake {
+    /// Its files are added.
+    Append,
+    /// Its files take the place of all others.
+    Replace,
+    /// As an object says: a merge.
+    Object {
+        /// The object, relative to the pipeline's root.
+        path: String,
+        /// SHA-256 of it.
+        sha256: String,
+    },
+}
+
+impl Seal {
+    /// What the seal's commits are known by.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp {
+            app: app(&self.pipeline),
+            run: self.run,
+            attempt: self.attempt.clone(),
+            time: self.sealed_at,
+        }
+    }
+
+    /// The seal of the run that `record` is about.
+    pub(crate) fn of(pipeline: &str, record: RunRecord, tables: Vec<SealedTable>) -> Self {
+        Self {
+            format: SEAL_FORMAT,
+            lake: env!("CARGO_PKG_VERSION").to_owned(),
+            run: record.run,
+            attempt: record.attempt.clone(),
+            pipeline: pipeline.to_owned(),
+            sealed_at: record.sealed_at / 1000,
+            record,
+            tables,
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self).map_err(|e| RunError::State {
+            path: seal_path(self.run).to_string(),
+            message: e.to_string(),
+        })
+    }
+
+    /// The run that this one takes back, if it does.
+    pub(crate) fn undoes(&self) -> Option<i64> {
+        self.record.undoes
+    }
+}
+
+/// The application name of the Delta protocol's `txn` actions.
+pub(crate) fn app(pipeline: &str) -> String {
+    format!("lake/{pipeline}")
 }
 
 /// One row of `_lake/runs`.
@@ -60,11 +123,21 @@ pub(crate) struct SealedTable {
 pub struct RunRecord {
     /// The run's number, from 1, without gaps.
     pub run: i64,
-    /// What kind of run: `load` (new files), `reload` (all files once more) or `recompute` (no
-    /// files, another logic).
+    /// What kind of run: `load` (new files), `reload` (all files once more), `recompute` (no
+    /// files, another logic), `undo` (another run is taken back) or `void` (a number without a run).
     pub kind: String,
-    /// How it ended: `done`.
+    /// How it ended: `done`, `undone` (the next run takes it back), `void`, or `stopped` (nothing
+    /// was published, and it has no number).
     pub status: String,
+    /// Why it is what it is, where that needs words.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// The run that it takes back.
+    #[serde(default)]
+    pub undoes: Option<i64>,
+    /// The attempt: the name of its directories.
+    #[serde(default)]
+    pub attempt: String,
     /// The transform that computed it.
     pub transform: TransformRecord,
     /// The values of its parameters, in the order of the declaration.
@@ -84,6 +157,10 @@ pub struct RunRecord {
     pub inputs: Vec<InputRecord>,
     /// What became of each table, in the order of the declaration.
     pub tables: Vec<TableRecord>,
+    /// The version of every table of the pipeline after the run, in the order of the names: what
+    /// the run left.
+    #[serde(default)]
+    pub versions: Vec<TableVersion>,
     /// What the table checks found, in the order of the declaration.
     #[serde(default)]
     pub checks: Vec<CheckRecord>,
@@ -95,6 +172,70 @@ pub struct RunRecord {
     /// What the transform's functions measured themselves, in the order of the names.
     #[serde(default)]
     pub metrics: Vec<MetricRecord>,
+}
+
+impl RunRecord {
+    /// A number without a run: of the tables it says what the run before said.
+    pub(crate) fn void(
+        run: i64,
+        before: Option<&Self>,
+        (attempt, now): (&str, i64),
+        why: String,
+    ) -> Self {
+        Self {
+            kind: "void".to_owned(),
+            status: "void".to_owned(),
+            ..Self::after(run, before, (attempt, now), why)
+        }
+    }
+
+    /// The decision to take back the run before it: of the tables it says what was so before that.
+    pub(crate) fn undo(
+        run: i64,
+        before: Option<&Self>,
+        (attempt, now): (&str, i64),
+        why: String,
+    ) -> Self {
+        Self {
+            kind: "undo".to_owned(),
+            status: "done".to_owned(),
+            undoes: Some(run - 1),
+            ..Self::after(run, before, (attempt, now), why)
+        }
+    }
+
+    fn after(run: i64, before: Option<&Self>, (attempt, now): (&str, i64), why: String) -> Self {
+        let before = before.cloned().unwrap_or_default();
+        let tables = before.tables.into_iter().map(|row| TableRecord {
+            counts: Counts::default(),
+            filtered: 0,
+            how: "unchanged".to_owned(),
+            why: None,
+            ..row
+        });
+        Self {
+            run,
+            why: Some(why),
+            attempt: attempt.to_owned(),
+            started_at: now,
+            sealed_at: now,
+            host: before.host,
+            transform: before.transform,
+            parameters: before.parameters,
+            tables: tables.collect(),
+            versions: before.versions,
+            ..Self::default()
+        }
+    }
+}
+
+/// A table at one version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableVersion {
+    /// The table, as `zone/name`, or `_lake/…` for the tables that lake keeps for itself.
+    pub name: String,
+    /// Its Delta version.
+    pub version: i64,
 }
 
 /// Which code computed a run.
@@ -151,6 +292,10 @@ pub struct TableRecord {
     /// declares. Empty for rejected rows, and where some rows were never computed.
     #[serde(default)]
     pub logic: String,
+    /// What others changed in it while the run was on its way, which tables that are computed
+    /// from it do not know yet.
+    #[serde(default)]
+    pub outside: Option<String>,
 }
 
 /// How long one stage took.
@@ -250,7 +395,7 @@ pub(crate) fn runs_spec() -> TableSpec {
     ];
     let mut tables = vec![field("name", Utf8), field("version", Int64)];
     tables.extend(counts.map(|name| field(name, Int64)));
-    tables.extend(["how", "why", "logic"].map(|name| field(name, Utf8)));
+    tables.extend(["how", "why", "logic", "outside"].map(|name| field(name, Utf8)));
     let mut inputs = vec![field("name", Utf8)];
     let figures = ["files", "bytes", "rows", "accepted", "rejected", "warned"];
     inputs.extend(figures.map(|name| field(name, Int64)));
@@ -266,6 +411,9 @@ pub(crate) fn runs_spec() -> TableSpec {
         field("run", Int64),
         field("kind", Utf8),
         field("status", Utf8),
+        field("why", Utf8),
+        field("undoes", Int64),
+        field("attempt", Utf8),
         field(
             "transform",
             DataType::Struct(Fields::from(transform.to_vec())),
@@ -281,6 +429,10 @@ pub(crate) fn runs_spec() -> TableSpec {
         field("host", Utf8),
         field("inputs", list_of(inputs)),
         field("tables", list_of(tables)),
+        field(
+            "versions",
+            list_of(vec![field("name", Utf8), field("version", Int64)]),
+        ),
         field("checks", list_of(checks)),
         field(
             "stages",

@@ -16,14 +16,16 @@ use lake_plugin::Declaration;
 use crate::build::Profile;
 use crate::discover::{Discovered, Files};
 use crate::error::{Result, RunError};
+use crate::live::{self, Live, Process};
 use crate::load::Load;
 use crate::memory;
 use crate::partition;
 use crate::prepare::Planned;
+use crate::probe;
 use crate::progress::Progress;
 use crate::record::{Outcome, Report};
 use crate::stages::Stages;
-use crate::state::State;
+use crate::state::{Opening, State};
 use crate::transform::{self, Releases};
 use crate::work::Work;
 
@@ -50,6 +52,12 @@ pub struct Settings {
     pub threads: usize,
     /// Where a run says how far it is.
     pub progress: Arc<Progress>,
+    /// This process, as others on its host recognise it.
+    pub process: Process,
+    /// Whether to wait for another run that is live, instead of leaving the work to it.
+    pub wait: bool,
+    /// Tables that may have lost what a run left in them.
+    pub accept_loss: Vec<String>,
 }
 
 impl std::fmt::Debug for Settings {
@@ -67,6 +75,21 @@ impl Settings {
             .limits
             .memory
             .unwrap_or_else(memory::default_limit)
+    }
+
+    /// A name for an attempt. Those of later attempts come later in the order of texts.
+    pub(crate) fn attempt_id(&self) -> String {
+        let millis = (self.clock)().timestamp_millis();
+        let random = uuid::Uuid::new_v4().into_bytes();
+        let mut tail = [0; 10];
+        // Of the bytes of a random identifier, the first six and the last four are nothing else.
+        let bytes = random.iter().take(6).chain(random.iter().skip(12));
+        tail.iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = *from);
+        let millis = u64::try_from(millis).unwrap_or_default();
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &tail);
+        id.into_uuid().to_string()
     }
 
     /// A query engine that stays within the limit and spills beyond it.
@@ -121,15 +144,59 @@ pub async fn reload(settings: &Settings) -> Result<Report> {
     perform(settings, Files::All).await
 }
 
+/// A run that others overtake starts over this often.
+const TRIES: usize = 4;
+
 async fn perform(settings: &Settings, files: Files) -> Result<Report> {
+    let mut told = Vec::new();
+    let mut tries = 1;
+    loop {
+        let error = match once(settings, files).await {
+            Ok(mut report) => {
+                told.append(&mut report.warnings);
+                let mut seen = HashSet::new();
+                told.retain(|warning: &String| seen.insert(warning.clone()));
+                report.warnings = told;
+                return Ok(report);
+            }
+            Err(error) => error,
+        };
+        match &error {
+            RunError::Live { .. } if settings.wait => {
+                tracing::info!("{error}");
+                live::wait(settings, &settings.root.child(&settings.pipeline.name)).await?;
+                continue;
+            }
+            overtaken if overtaken.is_overtaken() && tries < TRIES => {
+                tracing::info!("{overtaken}");
+                if let RunError::TakenBack { run, by, why } = overtaken {
+                    told.push(taken_back(*run, *by, why));
+                }
+                tries += 1;
+            }
+            _ => return Err(error),
+        }
+    }
+}
+
+/// What there is to say about a run that was taken back.
+pub(crate) fn taken_back(run: i64, by: i64, why: &str) -> String {
+    format!("run {run} was taken back as run {by}, because {why}")
+}
+
+async fn once(settings: &Settings, files: Files) -> Result<Report> {
     let mut stages = Stages::new(settings.clock, Arc::clone(&settings.progress));
-    let state = State::open(&settings.root, &settings.pipeline.name).await?;
+    let opening = match files {
+        Files::Pending => Opening::GoOn,
+        Files::All => Opening::Repair,
+    };
+    let state = Box::pin(State::open(settings, opening)).await?;
     let transform = transform::load(settings).await?;
     check_inputs(settings, transform.plugin.declaration())?;
     stages.end("open");
 
     let mut empty = HashSet::new();
-    let mut warnings = Vec::new();
+    let mut warnings = state.warnings.clone();
     loop {
         let work = Work::find(settings, &state, &transform, files, &empty).await?;
         stages.end("discover");
@@ -138,7 +205,7 @@ async fn perform(settings: &Settings, files: Files) -> Result<Report> {
             true => nothing_to_do(&state, work.found),
             false => {
                 let load = Load::new(settings, &state, &transform, work)?;
-                let published = load.publish(stages.clone()).await;
+                let published = publish(settings, &state, load, stages.clone()).await;
                 published.map_err(|error| named(error, settings, &state))?
             }
         };
@@ -149,11 +216,31 @@ async fn perform(settings: &Settings, files: Files) -> Result<Report> {
             empty.extend(taken);
             continue;
         }
-        let mut told = HashSet::new();
-        warnings.retain(|warning: &String| told.insert(warning.clone()));
         report.warnings = warnings;
         return Ok(report);
     }
+}
+
+/// Publishes while others can see that this run is at work.
+async fn publish(
+    settings: &Settings,
+    state: &State,
+    load: Load<'_>,
+    stages: Stages,
+) -> Result<Report> {
+    let live = Live::enter(settings, &state.root, &load.attempt.id).await?;
+    let published = async {
+        // Another may have come to its end since the state was read.
+        if state.is_outrun().await? {
+            let run = state.finished + 1;
+            return Err(RunError::OtherRun { run });
+        }
+        probe::probe(&state.root).await?;
+        Box::pin(load.publish(stages)).await
+    }
+    .await;
+    live.leave().await;
+    published
 }
 
 /// An error of a run, as what it means for whoever has started it.

@@ -3,115 +3,186 @@
 //! Before it, a run has no effect; after it, whoever opens the pipeline next
 //! finishes it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use lake_delta::{Prepared, Stamp};
+use futures::{StreamExt, TryStreamExt};
+use lake_delta::{Attempt, Prepared, Remake};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use sha2::{Digest, Sha256};
 
+use crate::apply::said;
 use crate::error::{Result, RunError};
-use crate::record::{RunRecord, SEAL_FORMAT, Seal, SealedTable};
-use crate::state::{State, app, read_seal, seal_path};
+use crate::record::{RunRecord, Seal, SealedRemake, SealedTable};
+use crate::state::{SealObject, read_seal, seal_path};
 
-/// A seal whose put failed without a trace is put again this often.
-const PUT_ATTEMPTS: usize = 5;
+/// A seal whose put failed without a trace is put again this often, and what became of it is
+/// looked up this often.
+const PUT_ATTEMPTS: u32 = 5;
+/// The wait before the second attempt; it doubles with every further one.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// How many data files are looked for at a time.
+const LOOKED_FOR: usize = 16;
 
 /// Writes every table's commit to an object of its own and then the seal that
 /// names them all.
 ///
 /// # Errors
-/// [`RunError::OtherRun`] where another run has the number already; it is
-/// finished, and nothing of this one is seen.
+/// [`RunError::OtherRun`] where another run has the number already: nothing of
+/// this one is seen. [`RunError::OutsideChange`] where somebody else has changed what a table is. [`RunError::NotSealed`] where the store would not take
+/// the seal.
 pub(crate) async fn seal(
-    state: &State,
-    attempt: &str,
+    attempt: &Attempt,
+    before: Option<&RunRecord>,
     record: RunRecord,
     prepared: &[Prepared],
 ) -> Result<Seal> {
-    let sealed_at = record.sealed_at / 1000;
-    let stamp = Stamp {
-        app: app(&state.pipeline),
-        run: record.run,
-        attempt: attempt.to_owned(),
-        time: sealed_at,
-    };
-    let store = state.root.store();
-    let mut tables = Vec::new();
+    let mut seal = Seal::of(&attempt.pipeline, record, Vec::new());
+    let stamp = seal.stamp();
+    let store = attempt.root.store();
     let mut commits = Vec::new();
     for change in prepared.iter().filter(|change| !change.is_unchanged()) {
         every_file_is_there(store.as_ref(), change).await?;
+        let name = change.name();
         let commit = change.commit(&stamp)?;
-        commits.push((change.name().to_owned(), commit.clone()));
-        let actions = format!(
-            "_lake/prepared/{attempt}/{}.json",
-            change.name().replace('/', ".")
-        );
-        let sha256 = hex::encode(Sha256::digest(&commit.body));
-        let path = Path::from(actions.as_str());
-        let put = store.put(&path, Bytes::from(commit.body).into()).await;
-        put.map_err(|e| RunError::store(&actions, e))?;
-        tables.push(SealedTable {
-            name: change.name().to_owned(),
-            table_id: commit.table_id,
+        let place = format!("_lake/prepared/{}/{}", attempt.id, name.replace('/', "."));
+        let remake = match change.remake() {
+            Remake::Append => SealedRemake::Append,
+            Remake::Replace => SealedRemake::Replace,
+            // Nobody else can have changed a table that is not there yet.
+            Remake::Merge(_) if commit.base < 0 => SealedRemake::Append,
+            merge @ Remake::Merge(_) => {
+                let path = format!("{place}.merge.json");
+                let sha256 = put(store.as_ref(), &path, json(&path, merge)?).await?;
+                SealedRemake::Object { path, sha256 }
+            }
+        };
+        let actions = format!("{place}.json");
+        let sha256 = put(store.as_ref(), &actions, commit.body.clone()).await?;
+        seal.tables.push(SealedTable {
+            name: name.to_owned(),
+            table_id: commit.table_id.clone(),
             base: commit.base,
-            base_digest: commit.base_digest,
+            base_digest: commit.base_digest.clone(),
             actions,
             sha256,
+            remake,
         });
+        commits.push((name.to_owned(), commit));
     }
-    let seal = Seal {
-        format: SEAL_FORMAT,
-        lake: env!("CARGO_PKG_VERSION").to_owned(),
-        run: record.run,
-        attempt: attempt.to_owned(),
-        pipeline: state.pipeline.clone(),
-        sealed_at,
-        record,
-        tables,
-    };
     // As late as can be: what changed under a run that is not sealed only costs
-    // that run, and a sealed one has to be finished.
+    // that run, and a sealed one has to be finished or taken back.
     for (name, commit) in &commits {
-        let unchanged = lake_delta::check(&state.root, &state.pipeline, name, commit, &stamp).await;
-        unchanged.map_err(|e| RunError::of_commit(e, None))?;
+        if let Some(outside) = lake_delta::obstacle(attempt, name, commit, &stamp).await? {
+            return Err(RunError::OutsideChange {
+                table: name.clone(),
+                what: said(&outside),
+            });
+        }
     }
-    put_seal(state, &seal).await?;
-    Ok(seal)
+    decide(attempt, before, seal).await
 }
 
-async fn put_seal(state: &State, seal: &Seal) -> Result<()> {
+/// What is in a seal's place.
+enum Fate {
+    There(Box<Seal>),
+    /// Nobody can say: the store neither took it, nor told what is there.
+    Open(object_store::Error),
+}
+
+/// Puts the seal, and finds out what became of it, whatever the store says.
+async fn decide(attempt: &Attempt, before: Option<&RunRecord>, seal: Seal) -> Result<Seal> {
+    let error = match settle(attempt, &seal).await? {
+        Fate::There(found) => return ours(&found, seal, None),
+        Fate::Open(error) => error,
+    };
+    // A put that was given up may land yet, unless its place is taken.
+    let why = "the store would not take its seal".to_owned();
+    let about = (seal.attempt.as_str(), seal.record.sealed_at);
+    let record = RunRecord::void(seal.run, before, about, why);
+    match settle(attempt, &Seal::of(&seal.pipeline, record, Vec::new())).await? {
+        Fate::There(found) => ours(&found, seal, Some(error)),
+        Fate::Open(_) => Err(RunError::Unsettled {
+            run: seal.run,
+            source: error,
+        }),
+    }
+}
+
+fn ours(found: &Seal, seal: Seal, error: Option<object_store::Error>) -> Result<Seal> {
+    match error {
+        _ if found.attempt != seal.attempt => Err(RunError::OtherRun { run: seal.run }),
+        Some(source) if found.record.kind != seal.record.kind => Err(RunError::NotSealed {
+            run: seal.run,
+            source,
+        }),
+        _ => Ok(seal),
+    }
+}
+
+async fn settle(attempt: &Attempt, seal: &Seal) -> Result<Fate> {
     let path = seal_path(seal.run);
-    let body = serde_json::to_vec_pretty(seal).map_err(|e| RunError::State {
-        path: path.to_string(),
-        message: e.to_string(),
-    })?;
-    let store = state.root.store();
-    let mut attempt = 1;
+    let body = seal.to_json()?;
+    let store = attempt.root.store();
+    let mut wait = FIRST_WAIT;
+    let mut tries = 1;
     loop {
         let payload = Bytes::from(body.clone()).into();
         let error = match store.put_opts(&path, payload, PutMode::Create.into()).await {
-            Ok(_) => return Ok(()),
+            Ok(_) => return Ok(Fate::There(Box::new(seal.clone()))),
             Err(error) => error,
         };
-        // The put may have landed although the store says otherwise: what is
-        // there decides.
-        match read_seal(&state.root, seal.run).await? {
-            Some(found) if found.attempt == seal.attempt => return Ok(()),
-            Some(_) => return Err(RunError::OtherRun { run: seal.run }),
-            None if attempt < PUT_ATTEMPTS => attempt += 1,
-            None => return Err(RunError::store(&path, error)),
+        // The put may have landed although the store says otherwise: what is there decides.
+        match read_seal(&attempt.root, seal.run).await {
+            Ok(SealObject::There(found)) => return Ok(Fate::There(found)),
+            Ok(SealObject::Absent | SealObject::Empty) | Err(RunError::Store { .. }) => {}
+            Err(other) => return Err(other),
         }
+        if tries == PUT_ATTEMPTS {
+            return Ok(Fate::Open(error));
+        }
+        tokio::time::sleep(wait).await;
+        wait *= 2;
+        tries += 1;
     }
 }
 
-/// A commit with a file that is not there would make a table unreadable.
+fn json(path: &str, remake: &Remake) -> Result<Vec<u8>> {
+    serde_json::to_vec(remake).map_err(|e| RunError::State {
+        path: path.to_owned(),
+        message: e.to_string(),
+    })
+}
+
+/// Puts an object, and gives its SHA-256.
+async fn put(store: &dyn ObjectStore, name: &str, body: Vec<u8>) -> Result<String> {
+    let sha256 = hex::encode(Sha256::digest(&body));
+    let path = Path::from(name);
+    let put = store.put(&path, Bytes::from(body).into()).await;
+    put.map_err(|e| RunError::store(&path, e))?;
+    Ok(sha256)
+}
+
+/// A commit with a file that is not there, or not whole, would make a table unreadable.
 async fn every_file_is_there(store: &dyn ObjectStore, change: &Prepared) -> Result<()> {
-    for file in change.new_files() {
+    let looked = change.new_files().map(|(file, size)| async move {
         let path = data_path(change.name(), file)?;
         let found = store.head(&path).await;
-        found.map_err(|e| RunError::store(&path, e))?;
-    }
-    Ok(())
+        let found = found.map_err(|e| RunError::store(&path, e))?;
+        if i64::try_from(found.size) == Ok(size) {
+            return Ok(());
+        }
+        Err(RunError::State {
+            path: path.to_string(),
+            message: format!(
+                "it has {} bytes, and {size} were written; nothing was published, run again",
+                found.size
+            ),
+        })
+    });
+    let looked = futures::stream::iter(looked).buffer_unordered(LOOKED_FOR);
+    looked.try_collect().await
 }
 
 /// Where a data file is. Its directories hold partition values, which are

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use lake_delta::Impact;
 use lake_plugin::Zone;
 
+use crate::apply::said;
 use crate::discover::{Discovered, Files, discover};
 use crate::error::Result;
 use crate::logic::{Built, Logic};
+use crate::record::app;
 use crate::run::Settings;
 use crate::shape::table_name;
 use crate::state::State;
@@ -56,10 +59,11 @@ impl Work {
         let now = (settings.clock)().timestamp_micros();
         let mut found = discover(&settings.pipeline, state, files, (now, besides)).await?;
         found.warnings.extend(transform.warnings.iter().cloned());
-        let stale = match state.last {
-            Some(_) => stale(state, transform),
-            None => BTreeMap::new(),
-        };
+        let mut stale = BTreeMap::new();
+        if state.last.is_some() {
+            stale = outside(state, transform).await?;
+            stale.extend(self::stale(state, transform));
+        }
         let kind = match files {
             _ if found.is_empty() => Kind::Recompute,
             Files::Pending => Kind::Load,
@@ -88,4 +92,44 @@ fn stale(state: &State, transform: &Transform) -> BTreeMap<String, String> {
             Some((name, why))
         })
         .collect()
+}
+
+/// The consumption tables that do not know of what others have changed, and what that was.
+async fn outside(state: &State, transform: &Transform) -> Result<BTreeMap<String, String>> {
+    let app = app(&state.pipeline);
+    let mut stale = BTreeMap::new();
+    let tables = &transform.plugin.declaration().tables;
+    let consumption = || {
+        tables
+            .iter()
+            .filter(|table| table.zone == Zone::Consumption)
+    };
+    for table in tables {
+        let name = table_name(table);
+        let last = state.last.iter().flat_map(|last| &last.tables);
+        let noted = last
+            .filter(|row| row.name == name)
+            .find_map(|row| row.outside.clone());
+        let since = match state.left(&name) {
+            Some(left) => lake_delta::outside_changes(&state.root, &name, left, &app).await?,
+            None => None,
+        };
+        let since = since.filter(|outside| outside.impact >= Impact::Rows);
+        let Some(what) = since.as_ref().map(said).or(noted) else {
+            continue;
+        };
+        match table.zone {
+            Zone::Consumption => {
+                stale.insert(name, format!("it was changed by somebody else: {what}"));
+            }
+            Zone::Standard => {
+                let why = format!(
+                    "{} was changed by somebody else: {what}",
+                    name.replace('/', ".")
+                );
+                stale.extend(consumption().map(|table| (table_name(table), why.clone())));
+            }
+        }
+    }
+    Ok(stale)
 }

@@ -21,7 +21,7 @@ pub(crate) struct Args {
 const EXIT_CODES: &str = "\
 Exit codes: 0 done (nothing to do, and rejected rows within limits, are done), 1 failed,
 2 wrong usage or pipeline file, 3 stopped by a check or limit and nothing published,
-4 another run was faster";
+4 another run is live, or was faster";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -37,6 +37,12 @@ pub(crate) enum Command {
         /// present transform; rows that they no longer yield are removed
         #[arg(long)]
         reload: bool,
+        /// Wait for another run of the pipeline that is live, instead of ending with exit code 4
+        #[arg(long)]
+        wait: bool,
+        /// Go on although this table has lost what a run left in it (may be given more than once)
+        #[arg(long, value_name = "ZONE/TABLE")]
+        accept_loss: Vec<String>,
         /// How to say what was done
         #[arg(long, value_enum, default_value_t)]
         output: Format,
@@ -96,12 +102,16 @@ pub(crate) enum Command {
         output: Format,
     },
     /// Query the tables: standard.…, consumption.…, rejection.…, _lake.files, _lake.runs
+    #[command(disable_version_flag = true)]
     Query {
         /// The pipeline file (may be left out where pipelines/ holds exactly one), and the SQL
         #[arg(value_names = ["PIPELINE", "SQL"], num_args = 1..=2, required = true)]
         words: Vec<String>,
         #[command(flatten)]
         common: Common,
+        /// The tables as this run has left them; without it, as the last one has
+        #[arg(long, value_name = "RUN")]
+        version: Option<i64>,
         /// How to print the rows
         #[arg(long, value_enum, default_value_t)]
         output: QueryFormat,

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use lake_kit::{KitError, Machine};
 use lake_pipeline::Overrides;
 use lake_registry::{Registry, SigningKey, TrustedKeys};
-use lake_run::{Profile, Releases, Root, Settings};
+use lake_run::{Process, Profile, Releases, Root, Settings};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Format, Log};
@@ -58,7 +58,49 @@ pub(crate) fn settings(file: Option<&Path>, overrides: &Overrides) -> Result<Set
         host: host(),
         threads: threads(),
         progress: Arc::default(),
+        process: Process {
+            id: process_id(),
+            is_running,
+        },
+        wait: false,
+        accept_loss: Vec::new(),
     })
+}
+
+/// This process: its number, when it began, and which numbers are meant. The last two are known
+/// on Linux.
+fn process_id() -> String {
+    let pid = std::process::id();
+    let began = began(pid).unwrap_or_default();
+    let numbers = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("{pid}/{began}/{}", numbers.display())
+}
+
+/// When a process began, in ticks since the machine did (proc_pid_stat(5), field 22).
+fn began(pid: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program is in parentheses, and can have spaces in it.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    // Of a zombie, only the number is left.
+    if fields.next() == Some("Z") {
+        return None;
+    }
+    fields.nth(18).map(str::to_owned)
+}
+
+/// Whether the process of an id is running; `None` where that cannot be seen from here.
+fn is_running(id: &str) -> Option<bool> {
+    let own = process_id();
+    let (pid, rest) = id.split_once('/')?;
+    let (then, numbers) = rest.split_once('/')?;
+    let (_, own) = own.split_once('/')?;
+    let (own_began, own_numbers) = own.split_once('/')?;
+    if own_began.is_empty() || numbers != own_numbers {
+        return None;
+    }
+    let now = began(pid.parse().ok()?);
+    Some(now.as_deref() == Some(then))
 }
 
 /// A path of the command line, from wherever it is used.

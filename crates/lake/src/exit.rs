@@ -31,7 +31,7 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Run(RunError::Pipeline { .. }) => 2,
             Self::Run(RunError::Stopped { .. }) | Self::Differs(_) => 3,
-            Self::Run(RunError::OtherRun { .. }) => 4,
+            Self::Run(RunError::OtherRun { .. } | RunError::Live { .. }) => 4,
             Self::Kit(KitError::Usage { .. }) => 2,
             Self::Kit(
                 KitError::Crate { .. }
@@ -55,6 +55,11 @@ impl Failure {
                 | RunError::State { .. }
                 | RunError::Table(_)
                 | RunError::OutsideChange { .. }
+                | RunError::TakenBack { .. }
+                | RunError::NotSealed { .. }
+                | RunError::Unsettled { .. }
+                | RunError::Lost { .. }
+                | RunError::NoRun { .. }
                 | RunError::Memory { .. }
                 | RunError::DiskFull { .. }
                 | RunError::Store { .. }

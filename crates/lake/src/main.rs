@@ -76,9 +76,12 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
             common,
             release,
             reload,
+            wait,
+            accept_loss,
             output,
         } => {
-            let settings = released(settings(&pipeline, &common)?, release);
+            let mut settings = released(settings(&pipeline, &common)?, release);
+            (settings.wait, settings.accept_loss) = (wait, accept_loss);
             let report = watched(terminal, &settings, async {
                 match reload {
                     false => lake_run::run(&settings).await,
@@ -158,6 +161,7 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
         Command::Query {
             mut words,
             common,
+            version,
             output,
         } => {
             // The query is the last word; a pipeline file may stand before it.
@@ -166,7 +170,7 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
                 file: words.pop().map(Into::into),
             };
             let settings = settings(&pipeline, &common)?;
-            let answer = edge::block_on(lake_run::query(&settings, &sql))??;
+            let answer = edge::block_on(lake_run::query(&settings, &sql, version))??;
             let text = match output {
                 QueryFormat::Text => answer::table(&answer, edge::terminal_width()),
                 QueryFormat::Csv => answer::csv(&answer),

@@ -7,8 +7,6 @@ use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::DataFusionError;
 use deltalake::kernel::Add;
 use futures::{StreamExt, TryStreamExt};
-use object_store::ObjectStoreExt;
-use object_store::path::Path;
 
 use super::decide::Decided;
 use super::{Side, numbered};
@@ -32,9 +30,9 @@ impl Side {
         let mut adds = self.trim(attempt, &self.new, &new_gone).await?;
         let untouched = numbered(&self.new, 0).filter(|(index, _)| !new_gone.touches(*index));
         adds.extend(untouched.map(|(_, add)| add));
-        self.discard(attempt, &new_gone).await;
         let copies = self.trim(attempt, &self.old, &old_gone).await?;
 
+        let unneeded = self.trimmed(&new_gone);
         let place = attempt.root.child(&self.spec.name);
         let operation = Operation::Merge;
         let mut prepared =
@@ -43,6 +41,7 @@ impl Side {
         prepared.copied = copies.iter().filter_map(stats::rows).sum();
         let removed = numbered(&self.old, 0).filter(|(index, _)| old_gone.touches(*index));
         prepared.removes = removed.map(|(_, add)| add).collect();
+        prepared.removes.extend(self.lost);
         prepared.changed = Changed {
             new: data_files(adds.iter().cloned()),
             old: self.old,
@@ -50,6 +49,7 @@ impl Side {
         };
         prepared.adds = adds;
         prepared.adds.extend(copies);
+        prepared.unneeded = unneeded;
         Ok(prepared)
     }
 
@@ -105,20 +105,12 @@ impl Side {
         Ok(written.into_iter().flatten().collect())
     }
 
-    /// Deletes new files that another has taken the place of. Nothing refers to
-    /// them, so a failure costs space and nothing else.
-    async fn discard(&self, attempt: &Attempt, gone: &Drops) {
-        let store = self.files(attempt, &self.spec).store;
-        for (index, _) in gone.touched() {
-            let path = self
-                .new
-                .get(index)
-                .and_then(|file| Path::parse(&file.add.path).ok());
-            if let Some(path) = path
-                && let Err(error) = store.delete(&path).await
-            {
-                tracing::debug!(%path, %error, "an unneeded file of this attempt could not be deleted");
-            }
-        }
+    /// New files that others have taken the place of.
+    fn trimmed(&self, gone: &Drops) -> Vec<String> {
+        let touched = gone.touched();
+        touched
+            .filter_map(|(index, _)| self.new.get(index))
+            .map(|file| file.add.path.clone())
+            .collect()
     }
 }

@@ -13,19 +13,21 @@ use datafusion::error::DataFusionError;
 use datafusion::physical_plan::ExecutionPlan;
 use deltalake::kernel::Add;
 use futures::StreamExt;
+use serde::{Deserialize, Serialize};
 
 use super::decide::Decided;
-use super::{Side, Stored, quote};
+use super::{MergeAgain, Rule, Side, Stored, quote};
 use crate::drops::Drops;
 use crate::prepare::Attempt;
 use crate::prepared::Prepared;
+use crate::remake::Remake;
 use crate::scan::{POSITION, Selection, data_files, split_position};
 use crate::stats::{Bound, Range, ranges};
 use crate::write::write_plan;
 use crate::{Error, Result, TableSpec};
 
 /// The rows of a table that a change takes back: those that have one of these values.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawn {
     column: String,
     /// Sorted, each of them once.
@@ -65,6 +67,25 @@ pub(crate) async fn append(
     let context = attempt.session.task_ctx();
     let written = write_plan(&side.target, None, plan, None, &context).await?;
     side.take(written.live);
+    let again = MergeAgain {
+        key: Vec::new(),
+        newest_by: Vec::new(),
+        decide: Rule::Newest(Some(withdrawn.clone())),
+        live: side.part(),
+        dead: None,
+        superseded: 0,
+    };
+    let mut prepared = finish(attempt, side, withdrawn).await?;
+    prepared.remake = Remake::Merge(Arc::new(again));
+    Ok(prepared)
+}
+
+/// Takes rows back from a table without a key whose new rows are written.
+pub(super) async fn finish(
+    attempt: &Attempt,
+    mut side: Side,
+    withdrawn: &Withdrawn,
+) -> Result<Prepared> {
     side.withdraw(attempt, withdrawn).await?;
     let mut decided = Decided::default();
     decided.withdraw(&side.withdrawn);

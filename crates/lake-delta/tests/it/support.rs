@@ -9,7 +9,10 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::datasource::MemTable;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use lake_delta::{Applied, Attempt, Prepared, Root, Snapshot, Stamp, TableSpec, Versions, apply};
+use lake_delta::{
+    Applied, Attempt, Commit, Landed, Prepared, Remake, Result, Root, Snapshot, Stamp, TableSpec,
+    Versions, apply,
+};
 use lake_testing::FailingStore;
 use object_store::local::LocalFileSystem;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -78,6 +81,38 @@ pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
     .unwrap()
 }
 
+/// Commits through `root`, as any host would.
+pub(crate) async fn land(
+    root: &Root,
+    name: &str,
+    commit: &Commit,
+    remake: &Remake,
+    stamp: &Stamp,
+) -> Result<Applied> {
+    apply(&attempt(root, &stamp.attempt), name, commit, remake, stamp).await
+}
+
+/// A commit that landed on its base.
+pub(crate) fn committed(version: i64) -> Applied {
+    Applied::Committed(Landed {
+        version,
+        outside: None,
+        again: None,
+    })
+}
+
+fn attempt(root: &Root, id: &str) -> Attempt {
+    let config = SessionConfig::new().with_target_partitions(2);
+    let session = SessionContext::new_with_config(config);
+    root.register(&session.runtime_env());
+    Attempt {
+        root: root.clone(),
+        pipeline: PIPELINE.to_owned(),
+        id: id.to_owned(),
+        session,
+    }
+}
+
 impl Lake {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -90,15 +125,7 @@ impl Lake {
     }
 
     pub(crate) fn attempt(&self) -> Attempt {
-        let config = SessionConfig::new().with_target_partitions(2);
-        let session = SessionContext::new_with_config(config);
-        self.root.register(&session.runtime_env());
-        Attempt {
-            root: self.root.clone(),
-            pipeline: PIPELINE.to_owned(),
-            id: format!("attempt-{}", self.run + 1),
-            session,
-        }
+        attempt(&self.root, &format!("attempt-{}", self.run + 1))
     }
 
     pub(crate) async fn open(&self, spec: &TableSpec) -> Option<Snapshot> {
@@ -119,9 +146,15 @@ impl Lake {
     pub(crate) async fn apply(&mut self, prepared: &Prepared) -> Applied {
         let stamp = self.stamp();
         let commit = prepared.commit(&stamp).unwrap();
-        let applied = apply(&self.root, PIPELINE, prepared.name(), &commit, &stamp)
-            .await
-            .unwrap();
+        let applied = land(
+            &self.root,
+            prepared.name(),
+            &commit,
+            prepared.remake(),
+            &stamp,
+        )
+        .await
+        .unwrap();
         self.next_run();
         applied
     }

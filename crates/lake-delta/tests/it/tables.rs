@@ -1,8 +1,8 @@
 //! Opening, committing, and what may be in the way.
 
-use lake_delta::{Applied, Error, Root, Snapshot, TableSpec, apply};
+use lake_delta::{Applied, Impact, Remake, Root, Snapshot, TableSpec};
 
-use crate::support::{Lake, PIPELINE, spec};
+use crate::support::{Lake, PIPELINE, committed, land, spec};
 
 #[tokio::test]
 async fn applying_twice_commits_once() {
@@ -16,16 +16,13 @@ async fn applying_twice_commits_once() {
         prepared.commit(&stamp).unwrap(),
         "the same stamp, the same bytes"
     );
-    let first = apply(&lake.root, PIPELINE, &spec.name, &commit, &stamp)
+    let first = land(&lake.root, &spec.name, &commit, &Remake::Append, &stamp)
         .await
         .unwrap();
-    let second = apply(&lake.root, PIPELINE, &spec.name, &commit, &stamp)
+    let second = land(&lake.root, &spec.name, &commit, &Remake::Append, &stamp)
         .await
         .unwrap();
-    assert_eq!(
-        (first, second),
-        (Applied::Committed(0), Applied::Already(0))
-    );
+    assert_eq!((first, second), (committed(0), Applied::Already(0)));
     assert_eq!(lake.open(&spec).await.unwrap().version(), 0);
 }
 
@@ -36,11 +33,11 @@ async fn of_two_creations_one_wins_and_the_other_hears_of_it() {
     let ours = lake.merge(&spec, &[(1, 1, "a".into())]).await;
     let theirs = lake.merge(&spec, &[(2, 1, "b".into())]).await;
     let stamp = lake.stamp();
-    let _ = apply(
+    let _ = land(
         &lake.root,
-        PIPELINE,
         &spec.name,
         &theirs.commit(&stamp).unwrap(),
+        &Remake::Append,
         &stamp,
     )
     .await
@@ -48,38 +45,14 @@ async fn of_two_creations_one_wins_and_the_other_hears_of_it() {
     let mut later = stamp.clone();
     later.run += 1;
     let commit = ours.commit(&later).unwrap();
-    let error = apply(&lake.root, PIPELINE, &spec.name, &commit, &later)
-        .await
-        .unwrap_err();
-    assert!(matches!(error, Error::OutsideChange { .. }), "{error}");
-    assert_eq!(lake.rows(&spec).await.len(), 1);
-}
-
-#[tokio::test]
-async fn a_foreign_write_after_preparing_is_not_written_over() {
-    let spec = spec(false);
-    let mut lake = Lake::new();
-    let prepared = lake.merge(&spec, &[(1, 1, "a".into())]).await;
-    let _ = lake.apply(&prepared).await;
-    let ours = lake.merge(&spec, &[(2, 1, "b".into())]).await;
-    let theirs = lake.merge(&spec, &[(3, 1, "c".into())]).await;
-    let mut foreign = lake.stamp();
-    foreign.app = "somebody".to_owned();
-    let commit = theirs.commit(&foreign).unwrap();
-    let _ = apply(&lake.root, PIPELINE, &spec.name, &commit, &foreign)
+    let applied = land(&lake.root, &spec.name, &commit, &Remake::Append, &later)
         .await
         .unwrap();
-    let stamp = lake.stamp();
-    let commit = ours.commit(&stamp).unwrap();
-    let error = apply(&lake.root, PIPELINE, &spec.name, &commit, &stamp)
-        .await
-        .unwrap_err();
     assert!(
-        error
-            .to_string()
-            .contains("version 1 was committed by somebody else (MERGE)"),
-        "{error}"
+        matches!(&applied, Applied::Impossible(outside) if outside.impact == Impact::Table),
+        "{applied:?}"
     );
+    assert_eq!(lake.rows(&spec).await.len(), 1);
 }
 
 #[tokio::test]
@@ -92,7 +65,7 @@ async fn a_vacuum_of_another_engine_between_is_no_obstacle() {
     let log = lake.directory.path().join("standard/t/_delta_log");
     let line = "{\"commitInfo\":{\"operation\":\"VACUUM START\",\"timestamp\":1}}\n";
     std::fs::write(log.join(format!("{:020}.json", 1)), line).unwrap();
-    assert_eq!(lake.apply(&ours).await, Applied::Committed(2));
+    assert_eq!(lake.apply(&ours).await, committed(2));
     assert_eq!(lake.rows(&spec).await.len(), 2);
 }
 

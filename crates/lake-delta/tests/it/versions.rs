@@ -10,11 +10,11 @@ use datafusion::datasource::MemTable;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use lake_delta::{
-    Applied, Counts, Merged, Prepared, Result, Snapshot, TableSpec, Tombstones, Versions, apply,
+    Applied, Counts, Merged, Prepared, Remake, Result, Snapshot, TableSpec, Tombstones, Versions,
 };
 use proptest::prelude::*;
 
-use crate::support::{Lake, PIPELINE, Row, batch, keys_in, read, versions};
+use crate::support::{Lake, PIPELINE, Row, batch, keys_in, land, read, versions};
 
 /// Where the deletions of `standard/t` are remembered.
 pub(crate) const DEAD: &str = "_lake/deleted/standard.t";
@@ -124,7 +124,7 @@ impl Lake {
         let stamp = self.stamp();
         for change in changes(merged).filter(|change| !change.is_unchanged()) {
             let commit = change.commit(&stamp).unwrap();
-            let applied = apply(&self.root, PIPELINE, change.name(), &commit, &stamp).await;
+            let applied = land(&self.root, change.name(), &commit, &Remake::Append, &stamp).await;
             assert!(matches!(applied.unwrap(), Applied::Committed(_)));
         }
         self.next_run();

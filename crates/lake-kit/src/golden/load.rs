@@ -78,7 +78,7 @@ async fn table(settings: &Settings, wanted: &Wanted) -> std::result::Result<Comp
     } else {
         format!("SELECT * FROM {}.\"{}\"", wanted.zone, wanted.table)
     };
-    let answer = lake_run::query(settings, &sql).await?;
+    let answer = lake_run::query(settings, &sql, None).await?;
     let written = if wanted.is_rejection() {
         rows::rejections(&answer)
     } else {

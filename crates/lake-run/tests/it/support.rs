@@ -9,7 +9,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Utc};
 use lake_pipeline::Overrides;
 use lake_run::{
-    Outcome, Profile, Releases, Report, Result, Root, RunError, RunRecord, Settings, query, run,
+    Outcome, Process, Profile, Releases, Report, Result, Root, RunError, RunRecord, Settings,
+    query, run,
 };
 use lake_testing::{Directory, FailingStore, Kind, On};
 use object_store::local::LocalFileSystem;
@@ -139,6 +140,9 @@ impl Lake {
             // The n-th operation of a run is the same one whenever the run is repeated.
             threads: 1,
             progress: Arc::default(),
+            process: Process::default(),
+            wait: false,
+            accept_loss: Vec::new(),
         }
     }
 
@@ -218,7 +222,7 @@ impl Tables {
 }
 
 async fn rows(settings: &Settings, sql: &str) -> Vec<String> {
-    let answer = query(settings, sql).await.unwrap();
+    let answer = query(settings, sql, None).await.unwrap();
     let options = FormatOptions::new().with_null("NULL");
     let mut rows = Vec::new();
     for batch in &answer.batches {

@@ -1,0 +1,143 @@
+//! Making a prepared change again, on top of what others have committed since.
+//!
+//! Neither the plugin nor an input is needed for it: the rows of the run are in files of its
+//! attempt, and what decides between them and stored rows is kept beside them. Any host can do it.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use deltalake::kernel::Add;
+use serde::{Deserialize, Serialize};
+
+use crate::log::Entry;
+use crate::merge::{self, MergeAgain};
+use crate::prepare::Attempt;
+use crate::prepared::{Commit, Gone, Operation, Prepared};
+use crate::scan::data_files;
+use crate::{Result, Snapshot, TableSpec};
+
+/// How a prepared change is made again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum Remake {
+    /// Its files are added: whatever others did, the commit stays as it is.
+    Append,
+    /// Its files take the place of all others.
+    Replace,
+    /// Its rows are merged again.
+    Merge(Arc<MergeAgain>),
+}
+
+impl Remake {
+    /// The change on top of `current`; `None` where the commit stays as it is.
+    pub(crate) async fn make(
+        &self,
+        attempt: &Attempt,
+        current: &Snapshot,
+        commit: &Commit,
+    ) -> Result<Option<Prepared>> {
+        match self {
+            Self::Append => {
+                let adds = Entry::of_body(&commit.body).adds();
+                if adds.iter().all(|add| add.data_change) {
+                    return Ok(None);
+                }
+                // What was gathered may lie elsewhere now; the new rows do not.
+                let adds = adds.into_iter().filter(|add| add.data_change).collect();
+                let spec = TableSpec::of(current);
+                Ok(Some(append(attempt, &spec, current, adds)))
+            }
+            Self::Replace => {
+                let spec = TableSpec::of(current);
+                let adds = Entry::of_body(&commit.body).adds();
+                Ok(Some(replace(attempt, &spec, current, adds)))
+            }
+            Self::Merge(again) => merge::again(attempt, current, again).await.map(Some),
+        }
+    }
+}
+
+fn append(attempt: &Attempt, spec: &TableSpec, current: &Snapshot, adds: Vec<Add>) -> Prepared {
+    let place = attempt.root.child(&spec.name);
+    let base = Some(current.clone());
+    let mut prepared = Prepared::new(spec, place, &attempt.pipeline, base, Operation::Append);
+    prepared.counts.inserted = adds.iter().filter_map(crate::stats::rows).sum();
+    prepared.adds = adds;
+    prepared
+}
+
+fn replace(attempt: &Attempt, spec: &TableSpec, current: &Snapshot, adds: Vec<Add>) -> Prepared {
+    let place = attempt.root.child(&spec.name);
+    let base = Some(current.clone());
+    let mut prepared = Prepared::new(spec, place, &attempt.pipeline, base, Operation::Replace);
+    prepared.counts.inserted = adds.iter().filter_map(crate::stats::rows).sum();
+    prepared.adds = adds;
+    prepared.replaces_all();
+    prepared
+}
+
+impl Prepared {
+    /// All rows that were there before go.
+    pub(crate) fn replaces_all(&mut self) {
+        if let Some(base) = &self.base {
+            self.counts.deleted = base.rows();
+            self.removes = base.files.clone();
+            self.changed.old = data_files(base.files.iter().cloned());
+            self.changed.gone = Gone::All;
+        }
+    }
+}
+
+/// Batches as text, for objects in JSON: the stream format of Arrow, in hexadecimal digits.
+pub(crate) mod batches {
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserializer, Serializer};
+
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(
+        values: &[RecordBatch],
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(&write(values).map_err(S::Error::custom)?)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Vec<RecordBatch>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = hex::decode(text).map_err(D::Error::custom)?;
+        if bytes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let reader = StreamReader::try_new(bytes.as_slice(), None).map_err(D::Error::custom)?;
+        reader
+            .collect::<std::result::Result<_, _>>()
+            .map_err(D::Error::custom)
+    }
+
+    fn write(values: &[RecordBatch]) -> std::result::Result<String, arrow::error::ArrowError> {
+        let Some(first) = values.first() else {
+            return Ok(String::new());
+        };
+        let mut writer = StreamWriter::try_new(Vec::new(), first.schema_ref())?;
+        for batch in values {
+            writer.write(batch)?;
+        }
+        Ok(hex::encode(writer.into_inner()?))
+    }
+}
+
+impl TableSpec {
+    /// The declaration that a stored table fits.
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            name: snapshot.name.clone(),
+            schema: Arc::clone(&snapshot.schema),
+            partition_by: snapshot.partition_by.clone(),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! `_lake/runs`: the rows that runs leave, and the commit that finishes a run.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::json::LineDelimitedWriter;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
+use lake_delta::{Applied, Attempt, Remake, Root, Snapshot, Stamp};
+
+use crate::apply::summed_up;
+use crate::error::{Result, RunError};
+use crate::record::{RUNS, RunRecord, app, runs_spec, to_batch};
+
+/// Somebody who commits to the table all the time can overtake this often.
+const ATTEMPTS: usize = 20;
+
+/// The table of runs, as it is.
+#[derive(Debug)]
+pub(crate) struct Runs {
+    root: Root,
+    table: Option<Snapshot>,
+    /// The last finished run; 0 before the first.
+    pub(crate) finished: i64,
+}
+
+impl Runs {
+    /// `_lake/runs` is applied last, so its `txn` is the last run that all tables have.
+    pub(crate) async fn open(root: &Root, pipeline: &str) -> Result<Self> {
+        let table = Snapshot::open(root, pipeline, RUNS).await?;
+        let finished = match &table {
+            Some(runs) => runs.transaction(&app(pipeline)).await?.unwrap_or(0),
+            None => 0,
+        };
+        Ok(Self {
+            root: root.clone(),
+            table,
+            finished,
+        })
+    }
+
+    /// What a run recorded of itself.
+    pub(crate) async fn record(&self, run: i64) -> Result<Option<RunRecord>> {
+        let found = self.records(&format!("run = {run}"), None).await?;
+        Ok(found.into_iter().next())
+    }
+
+    /// The runs that a condition chooses, newest first, and not more than `limit`.
+    pub(crate) async fn records(
+        &self,
+        condition: &str,
+        limit: Option<usize>,
+    ) -> Result<Vec<RunRecord>> {
+        let Some(table) = &self.table else {
+            return Ok(Vec::new());
+        };
+        let failed = |e| RunError::sql(RUNS, &e);
+        let session = SessionContext::new();
+        self.root.register(&session.runtime_env());
+        let provider = table.provider().await?;
+        session.register_table("runs", provider).map_err(failed)?;
+        let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+        // A repair can record a run twice, and both rows say the same.
+        let sql = format!(
+            "SELECT * REPLACE (CAST(started_at AS BIGINT) AS started_at, \
+             CAST(sealed_at AS BIGINT) AS sealed_at) \
+             FROM runs WHERE {condition} ORDER BY run DESC{limit}"
+        );
+        let rows = session.sql(&sql).await.map_err(failed)?;
+        let mut records = from_batches(&rows.collect().await.map_err(failed)?)?;
+        records.dedup_by_key(|record| record.run);
+        Ok(records)
+    }
+}
+
+fn from_batches(batches: &[RecordBatch]) -> Result<Vec<RunRecord>> {
+    let broken = |message: String| RunError::State {
+        path: RUNS.to_owned(),
+        message: format!("a row cannot be read: {message}"),
+    };
+    let mut writer = LineDelimitedWriter::new(Vec::new());
+    let batches: Vec<&RecordBatch> = batches.iter().collect();
+    let written = writer
+        .write_batches(&batches)
+        .and_then(|()| writer.finish());
+    written.map_err(|e| broken(e.to_string()))?;
+    let lines = writer.into_inner();
+    let lines = lines.split(|byte| *byte == b'\n');
+    lines
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).map_err(|e| broken(e.to_string())))
+        .collect()
+}
+
+/// Adds rows to `_lake/runs`: this commit finishes the run of `stamp`. Gives the last finished
+/// run, which is a later one where others have gone on meanwhile.
+pub(crate) async fn finish(attempt: &Attempt, stamp: &Stamp, records: &[RunRecord]) -> Result<i64> {
+    let spec = runs_spec();
+    for _ in 0..ATTEMPTS {
+        let base = Snapshot::open(&attempt.root, &attempt.pipeline, RUNS).await?;
+        let mut records = records.to_vec();
+        if let Some(base) = &base {
+            let finished = base.transaction(&stamp.app).await?.unwrap_or(0);
+            if finished >= stamp.run {
+                return Ok(finished);
+            }
+            records.retain(|record| record.run > finished);
+        }
+        let batch = to_batch(&spec.schema, &records)?;
+        let session = SessionContext::new();
+        let failed = |e| RunError::sql(RUNS, &e);
+        let table =
+            MemTable::try_new(Arc::clone(&spec.schema), vec![vec![batch]]).map_err(failed)?;
+        let rows = session.read_table(Arc::new(table)).map_err(failed)?;
+        let plan = rows.create_physical_plan().await.map_err(failed)?;
+        let prepared = attempt.append_gathering(&spec, base, plan).await?;
+        let commit = prepared.commit(stamp)?;
+        let applied = lake_delta::apply(attempt, RUNS, &commit, &Remake::Append, stamp).await?;
+        if let Applied::Committed(landed) = applied {
+            summed_up(&attempt.root, &attempt.pipeline, RUNS, landed.version).await;
+            return Ok(stamp.run);
+        }
+        // Another has created it, or changed it: what there is now decides.
+    }
+    Err(RunError::State {
+        path: RUNS.to_owned(),
+        message: format!(
+            "somebody commits to it again and again, so that run {} cannot be finished; stop \
+             them, and run again",
+            stamp.run
+        ),
+    })
+}
