@@ -106,6 +106,11 @@ impl Held {
         }
     }
 
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// The process is no more, without a chance to say or do anything.
     pub(crate) fn kill(mut self) {
         self.kill_child();
@@ -129,7 +134,7 @@ impl Held {
 
     /// Of this process only: the test has started it and has not waited for its end.
     fn signal(&self, name: &str) {
-        let process = self.child.as_ref().unwrap().id().to_string();
+        let process = self.id().to_string();
         let kill = ["-c", "kill -\"$0\" \"$1\"", name, &process];
         let ended = Command::new("sh").args(kill).output().unwrap();
         Ended::of(ended).assert(0, &[]);

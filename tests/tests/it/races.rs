@@ -1,12 +1,11 @@
 //! Many `lake` at once on one pipeline, and one that sleeps while others do its work.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lake_tests::{Ended, Lake, csv, reading, received};
 
@@ -21,6 +20,9 @@ const MORE: u32 = 2;
 const READINGS: u32 = 4;
 
 const SEALS: &str = "utility/_lake/log/";
+const HEARTBEAT: &str = "_lake/heartbeat.json";
+/// More than what a run may be silent for.
+const DEAD_AFTER: Duration = Duration::from_secs(31);
 
 #[test]
 fn of_many_runs_at_once_every_file_is_loaded_exactly_once() {
@@ -28,7 +30,7 @@ fn of_many_runs_at_once_every_file_is_loaded_exactly_once() {
     let mut files = 0;
     for round in 1..=rounds() {
         arrive(&lake, &mut files, WAITING);
-        let running: Vec<_> = (0..AT_ONCE).map(|_| start(&lake)).collect();
+        let running: Vec<_> = (0..AT_ONCE).map(|_| start(&lake, &[])).collect();
         arrive(&lake, &mut files, MORE);
         let ended = running.into_iter().map(|run| run.wait_with_output());
         let ended: Vec<Ended> = ended.map(|output| Ended::of(output.unwrap())).collect();
@@ -74,6 +76,7 @@ fn a_run_that_was_overtaken_in_its_sleep_publishes_nothing() {
     arrive(&lake, &mut files, WAITING);
     let sleeper = hold(&lake, &Change::before(SEALS));
     sleeper.freeze();
+    let_the_heartbeat_age(&lake);
     assert_eq!(lake.publish(&[])["run"], 1);
     let published = published(&lake);
     sleeper.wake();
@@ -93,6 +96,10 @@ fn a_run_that_sleeps_after_its_seal_finds_its_work_done_and_ends_well() {
         let sleeper = hold(&lake, &Change::before(&at));
         sleeper.freeze();
         assert_everything_is_there_once(&lake, files);
+        // And the next run changes the same tables before it wakes.
+        arrive(&lake, &mut files, MORE);
+        let_the_heartbeat_age(&lake);
+        assert_eq!(lake.publish(&[])["run"], 2);
         let published = published(&lake);
         sleeper.wake();
         sleeper.end().assert(0, &[]);
@@ -100,6 +107,36 @@ fn a_run_that_sleeps_after_its_seal_finds_its_work_done_and_ends_well() {
         assert_eq!(lake.publish(&[])["status"], "nothing_to_do");
         assert_everything_is_there_once(&lake, files);
     }
+}
+
+#[test]
+fn beside_a_live_run_another_one_says_whose_it_is_and_leaves_the_work_to_it() {
+    let lake = Lake::new();
+    let mut files = 0;
+    arrive(&lake, &mut files, WAITING);
+    let live = hold(&lake, &Change::before(SEALS));
+    let process = format!("process {}", live.id());
+    lake.run(&[])
+        .assert(4, &["another run", "is live", &process, "since", "--wait"]);
+    assert!(published(&lake).is_empty());
+    let waiting = start(&lake, &["--wait"]);
+    live.wake();
+    live.end().assert(0, &[]);
+    let waited = Ended::of(waiting.wait_with_output().unwrap());
+    waited.assert_prints(&["nothing to do"]);
+    assert_everything_is_there_once(&lake, files);
+}
+
+#[test]
+fn a_run_that_was_killed_is_in_nobodys_way() {
+    let lake = Lake::new();
+    let mut files = 0;
+    arrive(&lake, &mut files, WAITING);
+    hold(&lake, &Change::before(SEALS)).kill();
+    assert!(lake.object(HEARTBEAT).exists());
+    assert_eq!(lake.publish(&[])["run"], 1);
+    assert_everything_is_there_once(&lake, files);
+    assert!(!lake.object(HEARTBEAT).exists());
 }
 
 /// Starts a run that is held at a change.
@@ -114,10 +151,15 @@ fn hold(lake: &Lake, change: &Change) -> Held {
 /// Takes away what tells a run that another one is live: that only spares them work, and what is
 /// right does not depend on it.
 fn forget_who_runs(lake: &Lake) {
-    match fs::remove_file(lake.object("_lake/heartbeat.json")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{error}"),
-        _ => {}
-    }
+    fs::remove_file(lake.object(HEARTBEAT)).unwrap();
+}
+
+/// The last beat was so long ago that whoever it was of counts as dead.
+fn let_the_heartbeat_age(lake: &Lake) {
+    let file = File::options().append(true).open(lake.object(HEARTBEAT));
+    let file = file.unwrap();
+    let beaten = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(beaten - DEAD_AFTER).unwrap();
 }
 
 /// That a run has published, or found nothing to do, or heard of another one.
@@ -126,8 +168,8 @@ fn assert_ends_well(run: &Ended) {
     assert!(matches!(run.code, 0 | 4), "{run:?}");
 }
 
-fn start(lake: &Lake) -> Child {
-    let mut run = lake.command(&["run"]);
+fn start(lake: &Lake, arguments: &[&str]) -> Child {
+    let mut run = lake.command(&[&["run"], arguments].concat());
     run.stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
