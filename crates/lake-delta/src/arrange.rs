@@ -6,12 +6,15 @@
 //! beyond the limit, in temporary files; then every bucket is sorted for itself, in memory
 //! ([`order`]). Buckets are independent of each other, so all threads work on them.
 //!
-//! A bucket that does not fit into memory is sorted by the engine, which spills and merges.
+//! A bucket that does not fit into memory is cut into ranges of the order that do ([`ranges`]). Only
+//! where that is not possible, because too many of its rows have one key, it is sorted by the
+//! engine, which spills and merges.
 
 mod codes;
 mod constants;
 mod gather;
 mod order;
+mod ranges;
 mod spill;
 
 use std::collections::VecDeque;
@@ -48,6 +51,7 @@ const BATCH_ROWS: usize = 8192;
 const BUCKETS: usize = 512;
 
 /// What is common to all rows of a write.
+#[derive(Debug)]
 struct Arrangement {
     table: String,
     schema: SchemaRef,
@@ -242,6 +246,19 @@ impl Arrangement {
         bucket: Bucket,
         writer: &mut SplitWriter,
     ) -> Result<u64> {
+        let most = self.most_to_sort();
+        let parts = match bucket.bytes_to_sort() > most {
+            true => self.cut(&bucket, most).map_err(|e| self.failed(e))?,
+            false => None,
+        };
+        let mut superseded = 0;
+        for part in parts.unwrap_or_else(|| vec![bucket]) {
+            superseded += self.write_part(part, writer).await?;
+        }
+        Ok(superseded)
+    }
+
+    async fn write_part(self: &Arc<Self>, bucket: Bucket, writer: &mut SplitWriter) -> Result<u64> {
         let pool = &self.context.runtime_env().memory_pool;
         let memory = MemoryConsumer::new(format!("sorting rows of {}", self.table))
             .with_can_spill(true)

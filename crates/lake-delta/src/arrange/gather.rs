@@ -12,6 +12,7 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::DiskManager;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 
+use super::ranges::Ranges;
 use super::spill::{Segment, Spill};
 
 /// A row, by the index of its batch and its own in that.
@@ -24,16 +25,30 @@ const SPILL_BYTES: usize = 512 * 1024;
 /// What sorting takes for a row beside the row: its key, and its place.
 const SORT_BYTES: usize = 72;
 
-/// Which bucket a row belongs to: a hash of some of its columns says it.
+/// Which bucket a row belongs to.
 #[derive(Debug)]
 pub(super) struct Spread {
-    columns: Vec<usize>,
+    by: By,
     buckets: usize,
+}
+
+#[derive(Debug)]
+enum By {
+    /// A hash of these columns says it.
+    Hash(Vec<usize>),
+    /// Its place in the order says it.
+    Ranges(Ranges),
 }
 
 impl Spread {
     pub(super) fn new(columns: Vec<usize>, buckets: usize) -> Self {
-        Self { columns, buckets }
+        let by = By::Hash(columns);
+        Self { by, buckets }
+    }
+
+    pub(super) fn of_ranges(ranges: Ranges, buckets: usize) -> Self {
+        let by = By::Ranges(ranges);
+        Self { by, buckets }
     }
 
     /// The rows of `batches`, by bucket.
@@ -50,11 +65,19 @@ impl Spread {
                     .for_each(|all| all.extend(rows.clone().map(|row| (index, row))));
                 continue;
             }
-            let columns: Vec<&ArrayRef> = self
-                .columns
-                .iter()
-                .map(|column| batch.column(*column))
-                .collect();
+            let columns = match &self.by {
+                By::Hash(columns) => columns,
+                By::Ranges(ranges) => {
+                    for (range, row) in ranges.of(batch)?.into_iter().zip(rows) {
+                        if let Some(bucket) = places.get_mut(range) {
+                            bucket.push((index, row));
+                        }
+                    }
+                    continue;
+                }
+            };
+            let columns: Vec<&ArrayRef> =
+                columns.iter().map(|column| batch.column(*column)).collect();
             hashes.clear();
             hashes.resize(batch.num_rows(), 0);
             create_hashes(columns, &RandomState::with_seed(0), &mut hashes)?;
@@ -208,19 +231,19 @@ pub(super) fn spill_all(
 }
 
 /// Rows that are sorted together.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Bucket {
     parts: Vec<Part>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Part {
     Held(Held),
     Spilled(Segment),
 }
 
 /// Some of the rows of batches in memory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Held {
     batches: Arc<[RecordBatch]>,
     rows: Vec<Place>,

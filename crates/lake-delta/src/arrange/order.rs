@@ -65,7 +65,7 @@ impl Arrangement {
     }
 
     /// What rows are sorted by, as bytes that compare as the rows do.
-    fn keys(&self, batches: &[RecordBatch], places: &[Place]) -> Result<Rows> {
+    pub(super) fn keys(&self, batches: &[RecordBatch], places: &[Place]) -> Result<Rows> {
         let fields = self.sort_by.iter();
         let fields =
             fields.map(|index| SortField::new(self.schema.field(*index).data_type().clone()));
