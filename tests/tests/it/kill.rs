@@ -121,11 +121,11 @@ impl<'a> Scene<'a> {
         };
         let before = scene.copy(&files.root(), "before");
         if before.exists() {
-            scene.before = scene.rows(&before);
+            scene.before = scene.rows(&before, "before the run");
         }
         let undisturbed = scene.copy(&files.root(), "undisturbed");
         scene.run(&undisturbed).assert(0, &[]);
-        scene.after = scene.rows(&undisturbed).unwrap();
+        scene.after = scene.rows(&undisturbed, "undisturbed").unwrap();
         scene.prepared = prepared(&undisturbed) - prepared(&before);
         scene
     }
@@ -174,23 +174,26 @@ impl<'a> Scene<'a> {
         Held::start(run, at, marker.clone()).kill();
         fs::remove_file(marker).unwrap();
 
+        let killed = format!("killed {at:?}");
         let queried = self.copy(&root, "queried");
-        let seen = self.rows(&queried);
-        match stage.sealed {
-            true => assert_eq!(seen.as_ref(), Some(&self.after), "after a kill {at:?}"),
-            false => assert_eq!(seen, self.before, "after a kill {at:?}"),
-        }
+        let seen = self.rows(&queried, &killed);
+        let whole = Some(&self.after);
+        let expected = if stage.sealed {
+            whole
+        } else {
+            self.before.as_ref()
+        };
+        assert_same(seen.as_ref(), expected, &killed);
 
+        let again = format!("{killed}, and run again");
         let next = self.run(&root);
-        assert_eq!(next.code, 0, "the run after a kill {at:?}: {}", next.stderr);
-        let expected = match stage.sealed {
+        assert_eq!(next.code, 0, "{again}: {}", next.stderr);
+        let status = match stage.sealed {
             true => "nothing_to_do",
             false => "done",
         };
-        let status = &next.json()["status"];
-        assert_eq!(status, expected, "the run after a kill {at:?}");
-        let found = self.rows(&root).unwrap();
-        assert_eq!(found, self.after, "killed {at:?}, and run again");
+        assert_eq!(next.json()["status"], status, "{again}");
+        assert_same(self.rows(&root, &again).as_ref(), whole, &again);
         for root in [root, queried] {
             fs::remove_dir_all(root).unwrap();
         }
@@ -202,7 +205,7 @@ impl<'a> Scene<'a> {
     }
 
     /// All rows of all tables, each with its table, sorted; `None` where there are no tables.
-    fn rows(&self, root: &Path) -> Option<Vec<String>> {
+    fn rows(&self, root: &Path, at: &str) -> Option<Vec<String>> {
         let tables = COLUMNS.map(|(table, columns)| {
             format!("(SELECT array_agg(struct({columns})) FROM {table}) AS \"{table}\"")
         });
@@ -212,7 +215,8 @@ impl<'a> Scene<'a> {
         if ended.code == 1 && ended.stderr.contains("there are no tables") {
             return None;
         }
-        let answer = ended.assert(0, &[]).json();
+        assert_eq!(ended.code, 0, "{at}: {}", ended.stderr);
+        let answer = ended.json();
         let mut rows = Vec::new();
         for (table, _) in COLUMNS {
             let found = answer[0][table].as_array().into_iter().flatten();
@@ -229,6 +233,23 @@ impl<'a> Scene<'a> {
         }
         copy
     }
+}
+
+/// That the same rows are there, as often; says which ones are not.
+#[track_caller]
+fn assert_same(found: Option<&Vec<String>>, expected: Option<&Vec<String>>, at: &str) {
+    if found == expected {
+        return;
+    }
+    let of = |rows: Option<&Vec<String>>| rows.cloned().unwrap_or_default();
+    let (mut more, mut lost) = (of(found), Vec::new());
+    for row in of(expected) {
+        match more.iter().position(|other| *other == row) {
+            Some(place) => drop(more.remove(place)),
+            None => lost.push(row),
+        }
+    }
+    panic!("{at}: these rows are lost: {lost:#?}, and these too many: {more:#?}");
 }
 
 /// A command of the only pipeline that is here, with another root.
