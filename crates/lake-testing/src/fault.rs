@@ -5,6 +5,9 @@ use bytes::Bytes;
 use crate::store::{Kind, Operation};
 
 /// How one operation goes wrong.
+///
+/// Where it makes no sense for an operation, [`Fault::LandsLater`] and [`Fault::Empty`] are
+/// [`Fault::Fail`], and [`Fault::IgnoresConditions`] is no fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// An error comes back, and nothing was done.
@@ -19,6 +22,30 @@ pub enum Fault {
     StorageFull,
     /// Somebody else puts these bytes at the path first; then the operation goes on.
     Preempted(Bytes),
+    /// A put is answered with an error and nothing is there; after so many further operations of
+    /// the store, before the next one, it is carried out as it was asked for: a request that was
+    /// on its way when its sender gave up. One that was to put where absent does nothing if
+    /// something is there by then.
+    LandsLater(usize),
+    /// A put, or the end of an upload in parts, leaves an object without content, and an error
+    /// comes back: power went after the name was on disk and before the bytes were.
+    Empty,
+    /// A put where absent overwrites what is there, and all is said to be well: a store that does
+    /// not know `If-None-Match`.
+    IgnoresConditions,
+}
+
+impl Fault {
+    /// What a process that is killed at the operation leaves of it: an operation that would have
+    /// been done, or half done, and answered with an error still is, with nobody to hear it.
+    pub(crate) fn of_the_dying(self) -> Self {
+        match self {
+            Self::FailAfter | Self::AlreadyExistsAfter | Self::LandsLater(_) | Self::Empty => self,
+            Self::Fail | Self::StorageFull | Self::Preempted(_) | Self::IgnoresConditions => {
+                Self::Fail
+            }
+        }
+    }
 }
 
 /// Which operations a fault happens to.
@@ -27,27 +54,42 @@ pub enum Fault {
 /// that matches.
 #[derive(Debug, Clone)]
 pub struct On {
-    kind: Option<Kind>,
+    which: Which,
     path: String,
     first: usize,
     times: usize,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    Any,
+    Writes,
+    Kind(Kind),
+}
+
 impl On {
-    /// Every operation.
+    /// Every operation: with [`On::nth`], the `n`th one of the store, whatever it is.
     pub fn any() -> Self {
         Self {
-            kind: None,
+            which: Which::Any,
             path: String::new(),
             first: 1,
             times: 1,
         }
     }
 
+    /// Operations that change what is in the store.
+    pub fn writes() -> Self {
+        Self {
+            which: Which::Writes,
+            ..Self::any()
+        }
+    }
+
     /// Operations of one kind.
     pub fn kind(kind: Kind) -> Self {
         Self {
-            kind: Some(kind),
+            which: Which::Kind(kind),
             ..Self::any()
         }
     }
@@ -95,9 +137,12 @@ impl<T> Rule<T> {
 
     /// Counts the operation, and says whether it is one of those meant.
     pub(crate) fn meets(&mut self, operation: &Operation) -> bool {
-        let matches = self.on.kind.is_none_or(|kind| kind == operation.kind)
-            && operation.path.contains(&self.on.path);
-        if !matches {
+        let meant = match self.on.which {
+            Which::Any => true,
+            Which::Writes => operation.kind.writes(),
+            Which::Kind(kind) => kind == operation.kind,
+        };
+        if !meant || !operation.path.contains(&self.on.path) {
             return false;
         }
         self.seen += 1;

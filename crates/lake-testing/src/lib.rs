@@ -19,8 +19,13 @@
 //! # });
 //! ```
 //!
+//! - [`Fault`] is what goes wrong with an operation, and [`On`] with which one.
+//!   `On::any().nth(n)` and `On::writes().nth(n)`, for every `n` that there is,
+//!   try a fault everywhere.
 //! - [`FailingStore::stop_from`] is a killed process: from one operation on,
-//!   nothing reaches the store any more.
+//!   nothing reaches the store any more. With a fault for that operation it is
+//!   a power cut ([`Fault::Empty`]), or a process whose last request outlives it
+//!   ([`Fault::LandsLater`]).
 //! - [`FailingStore::stall`] holds an operation until the test lets it go, so
 //!   that a race is a story and not a matter of luck.
 //! - [`Directory`] is a temporary directory that can be forked, so that one

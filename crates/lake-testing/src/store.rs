@@ -14,7 +14,7 @@ use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
     RenameOptions, Result, UploadPart,
 };
 
@@ -76,6 +76,8 @@ struct Script {
     operations: Vec<Operation>,
     faults: Vec<Rule<Fault>>,
     stalls: Vec<Rule<Option<Held>>>,
+    /// Puts that were answered with an error and land later.
+    under_way: Vec<UnderWay>,
     writes: usize,
     /// Nothing gets through after so many operations.
     stop_after: usize,
@@ -89,6 +91,27 @@ impl Script {
     fn is_stopped(&self) -> bool {
         self.operations.len() > self.stop_after || self.writes > self.stop_after_writes
     }
+}
+
+/// A put that is on its way to the store.
+#[derive(Debug)]
+struct UnderWay {
+    /// It lands before the operation with this number, or one after that.
+    before: usize,
+    path: Path,
+    payload: PutPayload,
+    options: PutOptions,
+}
+
+/// What becomes of one operation.
+#[derive(Debug)]
+struct Fate {
+    /// Its number, counted from 1 and from the store's creation.
+    number: usize,
+    /// What lands before it.
+    landing: Vec<UnderWay>,
+    held: Option<Held>,
+    fault: Option<Fault>,
 }
 
 /// The store's side of an operation that a test holds.
@@ -131,6 +154,7 @@ impl FailingStore {
                 operations: Vec::new(),
                 faults: Vec::new(),
                 stalls: Vec::new(),
+                under_way: Vec::new(),
                 writes: 0,
                 stop_after: usize::MAX,
                 stop_after_writes: usize::MAX,
@@ -147,6 +171,10 @@ impl FailingStore {
 
     /// The process is killed: every operation from the `n`th on fails,
     /// counted from 1 and from the store's creation.
+    ///
+    /// Where the script has a fault for the `n`th one that leaves something behind, it does: with
+    /// [`Fault::FailAfter`] the process is killed right after the operation, with [`Fault::Empty`]
+    /// the power goes, and with [`Fault::LandsLater`] its last request outlives it.
     pub fn stop_from(&self, n: usize) {
         self.script().stop_after = n.saturating_sub(1);
     }
@@ -177,7 +205,7 @@ impl FailingStore {
         }
     }
 
-    /// From now on nothing fails.
+    /// From now on nothing fails. A put that is under way still lands when its time comes.
     pub fn heal(&self) {
         let mut script = self.script();
         script.faults.clear();
@@ -205,7 +233,7 @@ impl FailingStore {
     }
 
     /// Notes an operation, and says what becomes of it.
-    fn next(&self, kind: Kind, path: &Path) -> (Option<Held>, Option<Fault>) {
+    fn next(&self, kind: Kind, path: &Path) -> Fate {
         let mut script = self.script();
         let operation = Operation {
             kind,
@@ -225,11 +253,41 @@ impl FailingStore {
         }
         script.writes += usize::from(kind.writes());
         script.operations.push(operation.clone());
+        let number = script.operations.len();
         if script.is_stopped() {
+            fault = match (&script.stopped_at, fault) {
+                (None, Some(fault)) => Some(fault.of_the_dying()),
+                _ => Some(Fault::Fail),
+            };
             script.stopped_at.get_or_insert(operation);
-            fault = Some(Fault::Fail);
         }
-        (held, fault)
+        let due = |put: &mut UnderWay| put.before <= number;
+        let landing = script.under_way.extract_if(.., due).collect();
+        Fate {
+            number,
+            landing,
+            held,
+            fault,
+        }
+    }
+
+    /// Notes an operation and waits until it may begin; gives its number and what goes wrong
+    /// with it.
+    async fn begin(&self, kind: Kind, path: &Path) -> (usize, Option<Fault>) {
+        let fate = self.next(kind, path);
+        for put in fate.landing {
+            // Its sender has had its answer, so nobody hears how it went.
+            let _ = self
+                .inner
+                .put_opts(&put.path, put.payload, put.options)
+                .await;
+        }
+        if let Some(held) = fate.held {
+            // Both ends may be gone, when the test has moved on.
+            let _ = held.reached.send(());
+            let _ = held.release.await;
+        }
+        (fate.number, fate.fault)
     }
 
     async fn perform<T>(
@@ -238,15 +296,20 @@ impl FailingStore {
         path: &Path,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let (held, fault) = self.next(kind, path);
-        if let Some(held) = held {
-            // Both ends may be gone, when the test has moved on.
-            let _ = held.reached.send(());
-            let _ = held.release.await;
-        }
+        let (_, fault) = self.begin(kind, path).await;
+        self.suffer(fault, path, work).await
+    }
+
+    /// Does what the operation asks for, or what its fault makes of it.
+    async fn suffer<T>(
+        &self,
+        fault: Option<Fault>,
+        path: &Path,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         match fault {
-            None => work.await,
-            Some(Fault::Fail) => Err(failed(path)),
+            None | Some(Fault::IgnoresConditions) => work.await,
+            Some(Fault::Fail | Fault::LandsLater(_) | Fault::Empty) => Err(failed(path)),
             Some(Fault::FailAfter) => {
                 work.await?;
                 Err(failed(path))
@@ -269,16 +332,20 @@ impl FailingStore {
         }
     }
 
-    /// A stream fails as a whole, with its first item.
+    /// A stream fails as a whole, with its first item. It is opened when it is asked for that, so
+    /// that it shows what is there by then.
     fn perform_stream<T: Send + 'static>(
         &self,
         kind: Kind,
         path: Option<&Path>,
-        stream: BoxStream<'static, Result<T>>,
+        open: impl FnOnce(&dyn ObjectStore) -> BoxStream<'static, Result<T>> + Send + 'static,
     ) -> BoxStream<'static, Result<T>> {
         let path = path.cloned().unwrap_or_default();
         let store = self.clone();
-        let begun = async move { store.perform(kind, &path, async { Ok(stream) }).await };
+        let begun = async move {
+            let opened = async { Ok(open(store.inner.as_ref())) };
+            store.perform(kind, &path, opened).await
+        };
         let items = begun.map(|begun| match begun {
             Ok(stream) => stream,
             Err(error) => futures::stream::iter([Err(error)]).boxed(),
@@ -308,8 +375,34 @@ impl ObjectStore for FailingStore {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        let work = self.inner.put_opts(location, payload, options);
-        self.perform(Kind::Put, location, work).await
+        let (number, fault) = self.begin(Kind::Put, location).await;
+        match fault {
+            Some(Fault::LandsLater(operations)) => {
+                self.script().under_way.push(UnderWay {
+                    before: number.saturating_add(operations).saturating_add(1),
+                    path: location.clone(),
+                    payload,
+                    options,
+                });
+                Err(failed(location))
+            }
+            Some(Fault::Empty) => {
+                let empty = PutPayload::default();
+                self.inner.put_opts(location, empty, options).await?;
+                Err(failed(location))
+            }
+            Some(Fault::IgnoresConditions) => {
+                let options = PutOptions {
+                    mode: PutMode::Overwrite,
+                    ..options
+                };
+                self.inner.put_opts(location, payload, options).await
+            }
+            fault => {
+                let work = self.inner.put_opts(location, payload, options);
+                self.suffer(fault, location, work).await
+            }
+        }
     }
 
     async fn put_multipart_opts(
@@ -355,7 +448,8 @@ impl ObjectStore for FailingStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.perform_stream(Kind::List, prefix, self.inner.list(prefix))
+        let below = prefix.cloned();
+        self.perform_stream(Kind::List, prefix, move |store| store.list(below.as_ref()))
     }
 
     fn list_with_offset(
@@ -363,8 +457,10 @@ impl ObjectStore for FailingStore {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let stream = self.inner.list_with_offset(prefix, offset);
-        self.perform_stream(Kind::List, prefix, stream)
+        let (below, offset) = (prefix.cloned(), offset.clone());
+        self.perform_stream(Kind::List, prefix, move |store| {
+            store.list_with_offset(below.as_ref(), &offset)
+        })
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -401,8 +497,14 @@ impl MultipartUpload for FailingUpload {
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
+        let (_, fault) = self.store.begin(Kind::Multipart, &self.path).await;
+        if fault == Some(Fault::Empty) {
+            self.inner.abort().await?;
+            let empty = PutPayload::default();
+            self.store.inner.put(&self.path, empty).await?;
+        }
         let work = self.inner.complete();
-        self.store.perform(Kind::Multipart, &self.path, work).await
+        self.store.suffer(fault, &self.path, work).await
     }
 
     async fn abort(&mut self) -> Result<()> {

@@ -15,15 +15,24 @@ mod interop;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod kill;
+#[cfg(test)]
 mod kit;
 #[cfg(test)]
 mod logic;
 #[cfg(test)]
 mod partition_functions;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod pause;
+#[cfg(test)]
 mod pipeline_file;
 #[cfg(test)]
 mod query;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod races;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt};
 use lake_testing::{FailingStore, Fault, Kind, On};
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutResult, Result};
 
 fn store() -> FailingStore {
     FailingStore::new(InMemory::new())
@@ -13,6 +13,17 @@ fn store() -> FailingStore {
 
 fn path(text: &str) -> Path {
     Path::from(text)
+}
+
+async fn create(store: &FailingStore, at: &str, text: &'static str) -> Result<PutResult> {
+    let absent = PutMode::Create.into();
+    store.put_opts(&path(at), text.into(), absent).await
+}
+
+async fn upload(store: &FailingStore, at: &str) -> Result<PutResult> {
+    let mut upload = store.put_multipart(&path(at)).await?;
+    upload.put_part("x".into()).await?;
+    upload.complete().await
 }
 
 async fn content(store: &FailingStore, at: &str) -> Option<String> {
@@ -95,11 +106,146 @@ fn a_put_that_comes_second_finds_the_other_ones_bytes() {
     block_on(async {
         let store = store();
         store.inject(On::kind(Kind::Put), Fault::Preempted("theirs".into()));
-        let ours = PutMode::Create.into();
-        let put = store.put_opts(&path("a"), "ours".into(), ours).await;
-        let error = put.unwrap_err();
+        let error = create(&store, "a", "ours").await.unwrap_err();
         assert!(matches!(error, Error::AlreadyExists { .. }), "{error}");
         assert_eq!(content(&store, "a").await.as_deref(), Some("theirs"));
+    });
+}
+
+#[test]
+fn a_put_that_lands_later_is_not_there_until_so_many_operations_have_passed() {
+    block_on(async {
+        for n in 0..4 {
+            let store = store();
+            store.inject(On::kind(Kind::Put).path("late"), Fault::LandsLater(n));
+            create(&store, "late", "late").await.unwrap_err();
+            for _ in 0..n {
+                let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
+                assert_eq!(listed.len(), 0, "after {n}");
+            }
+            let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
+            assert_eq!(listed.len(), 1, "after {n}");
+            assert_eq!(content(&store, "late").await.as_deref(), Some("late"));
+        }
+    });
+}
+
+#[test]
+fn a_put_where_absent_that_lands_later_leaves_what_came_before_it() {
+    block_on(async {
+        let store = store();
+        store.inject(On::kind(Kind::Put).times(2), Fault::LandsLater(2));
+        create(&store, "seal", "late").await.unwrap_err();
+        store.put(&path("note"), "late".into()).await.unwrap_err();
+        create(&store, "seal", "sooner").await.unwrap();
+        store.put(&path("note"), "sooner".into()).await.unwrap();
+        assert_eq!(content(&store, "seal").await.as_deref(), Some("sooner"));
+        // A put without that condition takes the place of what is there.
+        assert_eq!(content(&store, "note").await.as_deref(), Some("late"));
+    });
+}
+
+#[test]
+fn a_put_that_lands_later_outlives_its_process() {
+    block_on(async {
+        let store = store();
+        store.inject(On::writes().nth(2), Fault::LandsLater(2));
+        store.stop_from_write(2);
+        store.put(&path("a"), "x".into()).await.unwrap();
+        create(&store, "seal", "late").await.unwrap_err();
+        assert_eq!(store.stopped_at().unwrap().to_string(), "Put seal");
+        store.get(&path("seal")).await.unwrap_err();
+        store.heal();
+        assert_eq!(content(&store, "seal").await, None);
+        assert_eq!(content(&store, "seal").await.as_deref(), Some("late"));
+    });
+}
+
+#[test]
+fn an_empty_put_is_there_by_name_only() {
+    block_on(async {
+        let store = store();
+        store.inject(On::kind(Kind::Put).times(3), Fault::Empty);
+        create(&store, "a", "x").await.unwrap_err();
+        assert_eq!(content(&store, "a").await.as_deref(), Some(""));
+        let error = create(&store, "a", "x").await.unwrap_err();
+        assert!(matches!(error, Error::AlreadyExists { .. }), "{error}");
+        store.put(&path("b"), "x".into()).await.unwrap_err();
+        assert_eq!(content(&store, "b").await.as_deref(), Some(""));
+    });
+}
+
+#[test]
+fn a_power_cut_leaves_the_name_of_what_was_written_last_and_nothing_after_it() {
+    block_on(async {
+        let store = store();
+        store.inject(On::writes().nth(2), Fault::Empty);
+        store.stop_from_write(2);
+        store.put(&path("a"), "x".into()).await.unwrap();
+        store.put(&path("b"), "x".into()).await.unwrap_err();
+        store.put(&path("c"), "x".into()).await.unwrap_err();
+        store.get(&path("b")).await.unwrap_err();
+        store.heal();
+        let left = [("a", Some("x")), ("b", Some("")), ("c", None)];
+        for (at, text) in left {
+            assert_eq!(content(&store, at).await.as_deref(), text, "{at}");
+        }
+    });
+}
+
+#[test]
+fn an_upload_in_parts_is_empty_when_the_power_goes_at_its_end_and_nothing_before() {
+    block_on(async {
+        for (n, left) in [(1, None), (2, None), (3, Some(""))] {
+            let store = store();
+            store.inject(On::any().nth(n), Fault::Empty);
+            upload(&store, "a").await.unwrap_err();
+            assert_eq!(content(&store, "a").await.as_deref(), left, "step {n}");
+        }
+    });
+}
+
+#[test]
+fn a_store_that_ignores_conditions_overwrites_and_says_that_all_is_well() {
+    block_on(async {
+        let store = store();
+        store.inject(On::any().always(), Fault::IgnoresConditions);
+        create(&store, "a", "theirs").await.unwrap();
+        create(&store, "a", "ours").await.unwrap();
+        assert_eq!(content(&store, "a").await.as_deref(), Some("ours"));
+        store.delete(&path("a")).await.unwrap();
+        upload(&store, "a").await.unwrap();
+    });
+}
+
+#[test]
+fn a_fault_of_writes_lets_reads_through() {
+    block_on(async {
+        let store = store();
+        store.inject(On::writes().nth(2), Fault::Fail);
+        store.put(&path("a"), "x".into()).await.unwrap();
+        store.get(&path("a")).await.unwrap();
+        store.head(&path("a")).await.unwrap();
+        store.delete(&path("a")).await.unwrap_err();
+        store.delete(&path("a")).await.unwrap();
+    });
+}
+
+#[test]
+fn a_fault_of_any_operation_happens_to_the_nth_one_whatever_it_is() {
+    block_on(async {
+        for n in 1..=5 {
+            let store = store();
+            store.inject(On::any().nth(n), Fault::Fail);
+            let went_well = [
+                store.list(None).try_collect::<Vec<_>>().await.is_ok(),
+                store.put(&path("a"), "x".into()).await.is_ok(),
+                upload(&store, "b").await.is_ok(),
+            ];
+            // The upload is three operations.
+            let expected = [n != 1, n != 2, n < 3];
+            assert_eq!(went_well, expected, "the operation {n}");
+        }
     });
 }
 
@@ -139,7 +285,7 @@ fn after_a_stop_nothing_gets_through_until_it_is_healed() {
         store.put(&path("b"), "x".into()).await.unwrap_err();
         store.get(&path("a")).await.unwrap_err();
         store.delete(&path("a")).await.unwrap_err();
-        let listed: Result<Vec<_>, _> = store.list(None).try_collect().await;
+        let listed: Result<Vec<_>> = store.list(None).try_collect().await;
         listed.unwrap_err();
         store.heal();
         let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
@@ -169,12 +315,7 @@ fn the_parts_of_an_upload_can_fail() {
         for n in 1..=3 {
             let store = store();
             store.inject(On::kind(Kind::Multipart).nth(n), Fault::Fail);
-            let upload = async {
-                let mut upload = store.put_multipart(&path("a")).await?;
-                upload.put_part("x".into()).await?;
-                upload.complete().await
-            };
-            upload.await.unwrap_err();
+            upload(&store, "a").await.unwrap_err();
             assert_eq!(content(&store, "a").await, None, "step {n}");
         }
     });
