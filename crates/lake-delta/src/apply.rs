@@ -20,7 +20,9 @@ pub enum Applied {
     Committed(Landed),
     /// It was there already, as this version: somebody else finished this
     /// run, or an earlier attempt to did without hearing of it.
-    Already(i64),
+    /// What others changed between the base and it is told as well, where
+    /// that were rows.
+    Already(i64, Option<Outside>),
     /// It can never be committed, because somebody else has changed what the
     /// table is, or keeps committing to it.
     Impossible(Outside),
@@ -49,7 +51,9 @@ const REMAKES: usize = 10;
 /// the others find the run's `txn` in the log. Where others have committed
 /// since the base: on top of commits that change no files (VACUUM) it is put
 /// as it is, and where they touched files, it is made again from what
-/// `remake` names, without the plugin and without inputs.
+/// `remake` names, without the plugin and without inputs. Where `again` is
+/// set, it is made again in any case: a table that is changed together with it
+/// was.
 ///
 /// # Errors
 /// Of the store, the library and the engine; the outcome of the commit is open
@@ -60,10 +64,12 @@ pub async fn apply(
     commit: &Commit,
     remake: &Remake,
     stamp: &Stamp,
+    again: bool,
 ) -> Result<Applied> {
     let place = attempt.root.child(name);
     let store = place.store();
-    if is_untouched(&attempt.root, name, commit).await?
+    if !again
+        && is_untouched(&attempt.root, name, commit).await?
         && put(&store, name, commit.base + 1, &commit.body).await? == Put::Ours
     {
         return Ok(Applied::Committed(Landed {
@@ -75,7 +81,9 @@ pub async fn apply(
     let mut last = None;
     for _ in 0..REMAKES {
         let (current, outside) = match standing(attempt, name, commit, stamp).await? {
-            Standing::Applied(version) => return Ok(Applied::Already(version)),
+            Standing::Applied(version, outside) => {
+                return Ok(Applied::Already(version, outside.filter(is_of_rows)));
+            }
             Standing::Impossible(outside) => return Ok(Applied::Impossible(outside)),
             Standing::Open { current, outside } => (current, outside),
         };
@@ -84,24 +92,28 @@ pub async fn apply(
             .map_or(commit.base, |current| current.version)
             + 1;
         let impact = outside.as_ref().map_or(Impact::Nothing, |o| o.impact);
-        let (body, again) = match (&current, impact) {
+        let impact = match again {
+            true => impact.max(Impact::Rearranged),
+            false => impact,
+        };
+        let (body, made) = match (&current, impact) {
             (Some(current), Impact::Rearranged | Impact::Rows) => {
                 // It is rare and large: its place is not on the stack of every commit.
                 let made = Box::pin(remake.make(attempt, current, commit)).await?;
-                let again = made.as_ref().map(|made| (made.counts, made.rows()));
+                let counts = made.as_ref().map(|made| (made.counts, made.rows()));
                 let body = match made {
                     Some(made) => made.commit(stamp)?.body,
                     None => commit.body.clone(),
                 };
-                (body, again)
+                (body, counts)
             }
             _ => (commit.body.clone(), None),
         };
         if put(&store, name, version, &body).await? == Put::Ours {
             return Ok(Applied::Committed(Landed {
                 version,
-                outside: outside.filter(|outside| outside.impact == Impact::Rows),
-                again,
+                outside: outside.filter(is_of_rows),
+                again: made,
             }));
         }
         last = outside;
@@ -111,6 +123,10 @@ pub async fn apply(
         version: commit.base + 1,
         operation: "somebody who commits again and again".to_owned(),
     })))
+}
+
+fn is_of_rows(outside: &Outside) -> bool {
+    outside.impact == Impact::Rows
 }
 
 /// Says whether `commit` can be applied: `Some` is what others did to its
@@ -129,7 +145,7 @@ pub async fn obstacle(
     }
     Ok(match standing(attempt, name, commit, stamp).await? {
         Standing::Impossible(outside) => Some(outside),
-        Standing::Applied(_) | Standing::Open { .. } => None,
+        Standing::Applied(..) | Standing::Open { .. } => None,
     })
 }
 
@@ -148,8 +164,8 @@ async fn is_untouched(root: &Root, name: &str, commit: &Commit) -> Result<bool> 
 
 /// What a table is, seen from a commit that was prepared for it.
 pub(crate) enum Standing {
-    /// The commit, or one of a later run, is there.
-    Applied(i64),
+    /// The commit, or one of a later run, is there, with what others did before it.
+    Applied(i64, Option<Outside>),
     /// It can be put on top.
     Open {
         /// The table; `None` where there is none yet.
@@ -198,11 +214,11 @@ pub(crate) async fn standing(
     let versions = commit.base + 1..=current.version;
     let Since { applied, outside } = since(&place, name, versions, (&stamp.app, stamp.run)).await?;
     if let Some(version) = applied {
-        return Ok(Standing::Applied(version));
+        return Ok(Standing::Applied(version, outside));
     }
     // The commit's file may be gone from the log, and not what it did.
     if current.transaction(&stamp.app).await? >= Some(stamp.run) {
-        return Ok(Standing::Applied(commit.base + 1));
+        return Ok(Standing::Applied(commit.base + 1, outside));
     }
     if commit.base >= 0 && commit_digest(&place, name, commit.base).await? != commit.base_digest {
         return impossible(commit.base, "it has another history");
@@ -255,7 +271,17 @@ pub(crate) async fn put(
         match store.get(&path).await {
             Ok(found) => {
                 let found = found.bytes().await.map_err(failed)?;
-                return Ok(if found == body { Put::Ours } else { Put::Other });
+                if found == body {
+                    return Ok(Put::Ours);
+                }
+                if !found.is_empty() {
+                    return Ok(Put::Other);
+                }
+                // A power cut has kept a name and lost the bytes: nobody has heard that this
+                // commit succeeded, and no reader can make anything of it.
+                let payload = Bytes::copy_from_slice(body).into();
+                store.put(&path, payload).await.map_err(failed)?;
+                return Ok(Put::Ours);
             }
             Err(object_store::Error::NotFound { .. }) if attempt < PUT_ATTEMPTS => attempt += 1,
             Err(_) => return Err(failed(error)),

@@ -178,7 +178,8 @@ pub(crate) async fn since(
 }
 
 /// What others than `app` have committed to table `name` after `version`, as far as their commit
-/// files are there; `None` where nobody has. It costs one request where nothing has happened.
+/// files are there; `None` where nobody has. The number is the last version that was looked at. It
+/// costs one request where nothing has happened.
 ///
 /// # Errors
 /// Of the store.
@@ -187,13 +188,15 @@ pub async fn outside_changes(
     name: &str,
     version: i64,
     app: &str,
-) -> Result<Option<Outside>> {
+) -> Result<(Option<Outside>, i64)> {
     let place = root.child(name);
     let mut most: Option<Outside> = None;
+    let mut last = version;
     for version in version + 1.. {
         let Some(entry) = Entry::read(&place, name, version).await? else {
             break;
         };
+        last = version;
         let is_ours = entry.transaction(app).is_some();
         if !is_ours && most.as_ref().is_none_or(|most| most.impact < entry.impact) {
             most = Some(Outside {
@@ -203,17 +206,18 @@ pub async fn outside_changes(
             });
         }
     }
-    Ok(most)
+    Ok((most, last))
 }
 
-/// Whether the commit file of a version is in the log of table `name`.
+/// Whether the commit file of a version is in the log of table `name`. An empty one is not: that is
+/// a name that a power cut has left.
 ///
 /// # Errors
 /// Of the store.
 pub async fn has_version(root: &Root, name: &str, version: i64) -> Result<bool> {
     let path = commit_path(version);
     match root.child(name).store().head(&path).await {
-        Ok(_) => Ok(true),
+        Ok(found) => Ok(found.size > 0),
         Err(object_store::Error::NotFound { .. }) => Ok(false),
         Err(error) => Err(Error::store(format!("{name}/{path}"), error)),
     }

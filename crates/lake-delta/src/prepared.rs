@@ -246,6 +246,11 @@ impl Prepared {
         }
     }
 
+    /// The version that the change was prepared on; `None` where there was no table.
+    pub fn base_version(&self) -> Option<i64> {
+        self.base.as_ref().map(|base| base.version)
+    }
+
     /// The version that the commit will have if nobody else commits before.
     pub fn next_version(&self) -> i64 {
         self.base.as_ref().map_or(0, |base| base.version + 1)

@@ -10,6 +10,7 @@ use delta_kernel::schema::StructType;
 use deltalake::kernel::Add;
 use deltalake::{DeltaTable, DeltaTableError};
 use futures::TryStreamExt;
+use object_store::path::Path;
 
 /// The table property that says which pipeline a table belongs to.
 pub(crate) const OWNER: &str = "lake.pipeline";
@@ -136,7 +137,16 @@ impl Snapshot {
             return Ok(None);
         }
         let mut table = DeltaTable::new(log_store);
-        table.load().await.map_err(|e| unreadable(name, e))?;
+        if let Err(error) = table.load().await {
+            // Where all of a log is an empty file, as a power cut leaves it, there is no table yet.
+            let prefix = Path::from("_delta_log");
+            let log = place.store().list_with_delimiter(Some(&prefix)).await;
+            let log = log.map_err(|e| Error::store(name, e))?;
+            return match log.objects.iter().all(|object| object.size == 0) {
+                true => Ok(None),
+                false => Err(unreadable(name, error)),
+            };
+        }
         Self::of(place, pipeline, name, table).await.map(Some)
     }
 

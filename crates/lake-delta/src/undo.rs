@@ -25,10 +25,11 @@ use crate::{Error, Result, Snapshot, TableSpec};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Undone {
-    /// It has none of the run's rows, as this version.
-    Clean(i64),
-    /// Others have taken it away or changed what it is; nothing of the run can
-    /// get into it.
+    /// It has none of the run's rows, as this version, and what others did to
+    /// it since the run was prepared.
+    Clean(i64, Option<Outside>),
+    /// Others have taken it away or changed what it is. Nothing of the run can
+    /// get into it; what has got into it before stays.
     Lost(Outside),
     /// It keeps the run's rows, as this version, because files that it would
     /// need are gone; the reason names one.
@@ -54,7 +55,7 @@ pub async fn undo(
     for _ in 0..ATTEMPTS {
         let current = match standing(attempt, name, commit, run).await? {
             Standing::Impossible(outside) => return Ok(Undone::Lost(outside)),
-            Standing::Open { current, .. } => {
+            Standing::Open { current, outside } => {
                 let (version, body) = match current {
                     Some(current) => (
                         current.version + 1,
@@ -63,17 +64,20 @@ pub async fn undo(
                     None => (0, created(commit, stamp)),
                 };
                 if put(&place.store(), name, version, &body).await? == Put::Ours {
-                    return Ok(Undone::Clean(version));
+                    return Ok(Undone::Clean(version, outside));
                 }
                 continue;
             }
-            Standing::Applied(_) => Snapshot::open(&attempt.root, &attempt.pipeline, name).await?,
+            Standing::Applied(_, outside) => {
+                let current = Snapshot::open(&attempt.root, &attempt.pipeline, name).await?;
+                current.map(|current| (current, outside))
+            }
         };
-        let Some(current) = current else {
+        let Some((current, outside)) = current else {
             continue;
         };
         if current.transaction(&stamp.app).await? >= Some(stamp.run) {
-            return Ok(Undone::Clean(current.version));
+            return Ok(Undone::Clean(current.version, outside));
         }
         let (version, body, kept) = match take_back(attempt, &current, commit, run).await? {
             Ok(prepared) => {
@@ -87,7 +91,7 @@ pub async fn undo(
         };
         if put(&place.store(), name, version, &body).await? == Put::Ours {
             return Ok(match kept {
-                None => Undone::Clean(version),
+                None => Undone::Clean(version, outside),
                 Some(reason) => Undone::Kept(version, reason),
             });
         }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Result, RunError};
 use crate::record::{RunRecord, Seal, SealedRemake, SealedTable, TableVersion};
-use crate::runs;
+use crate::runs::{self, Runs};
 use crate::state::{SealObject, read_seal};
 use crate::undo;
 
@@ -37,16 +37,24 @@ pub(crate) async fn apply(attempt: &Attempt, seal: &Seal) -> Result<Finished> {
 async fn finish(attempt: &Attempt, seal: &Seal) -> Result<Finished> {
     let record = match apply_tables(attempt, seal).await? {
         Ok(record) => record,
-        // It is rare and large: its place is not on the stack of every run.
         Err((table, outside)) => {
+            // What happens to a table of a finished run is not this run's business any more.
+            let runs = Runs::open(&attempt.root, &attempt.pipeline).await?;
+            if runs.finished >= seal.run {
+                return outcome(attempt, seal, seal.record.clone()).await;
+            }
+            // It is rare and large: its place is not on the stack of every run.
             return Box::pin(undo::undo(attempt, seal, &table, &outside)).await;
         }
     };
-    let stamp = seal.stamp();
-    let finished = runs::finish(attempt, &stamp, std::slice::from_ref(&record)).await?;
-    // Somebody else may have found it impossible, and taken it back.
-    if finished > seal.run
-        && let SealObject::There(next) = read_seal(&attempt.root, seal.run + 1).await?
+    runs::finish(attempt, &seal.stamp(), std::slice::from_ref(&record)).await?;
+    outcome(attempt, seal, record).await
+}
+
+/// How a finished run ended: somebody else may have found it impossible meanwhile, and decided to
+/// take it back.
+async fn outcome(attempt: &Attempt, seal: &Seal, record: RunRecord) -> Result<Finished> {
+    if let SealObject::There(next) = read_seal(&attempt.root, seal.run + 1).await?
         && next.undoes() == Some(seal.run)
     {
         let why = next.record.why.clone().unwrap_or_default();
@@ -62,14 +70,25 @@ async fn apply_tables(
 ) -> Result<std::result::Result<RunRecord, (String, Outside)>> {
     let stamp = seal.stamp();
     let mut record = seal.record.clone();
+    let mut remade: Option<SealedRemake> = None;
     for table in &seal.tables {
         let (commit, remake) = sealed(&attempt.root, table).await?;
-        let applied = lake_delta::apply(attempt, &table.name, &commit, &remake, &stamp).await?;
+        // A table and its deleted keys are made again together.
+        let again = remade.as_ref().is_some_and(|made| *made == table.remake);
+        let applied = lake_delta::apply(attempt, &table.name, &commit, &remake, &stamp, again);
         let row = record.tables.iter_mut().find(|row| row.name == table.name);
-        let version = match applied {
-            Applied::Already(version) => version,
+        let version = match applied.await? {
+            Applied::Already(version, outside) => {
+                if let Some(row) = row {
+                    row.outside = outside.as_ref().map(said);
+                }
+                version
+            }
             Applied::Impossible(outside) => return Ok(Err((table.name.clone(), outside))),
             Applied::Committed(landed) => {
+                if landed.again.is_some() && matches!(table.remake, SealedRemake::Object { .. }) {
+                    remade = Some(table.remake.clone());
+                }
                 if let Some(row) = row {
                     if let Some((counts, rows)) = landed.again {
                         (row.counts, row.rows) = (counts, rows);

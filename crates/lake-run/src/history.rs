@@ -74,6 +74,7 @@ pub async fn recorded(settings: &Settings, run: i64) -> Result<RunRecord> {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Stopped {
     /// What the run would have recorded; its number is 0.
+    #[serde(flatten)]
     pub(crate) record: RunRecord,
     /// The files with its rejected rows, beside this object.
     pub(crate) rejected: Vec<String>,

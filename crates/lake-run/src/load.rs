@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use lake_delta::{Attempt, Prepared, Versions, Withdrawn};
+use lake_delta::{Attempt, Impact, Prepared, Versions, Withdrawn};
 use tokio::sync::mpsc;
 
 use crate::apply::{self, Finished};
@@ -18,7 +18,7 @@ use crate::partition;
 use crate::prepare::{Arriving, Change, Declared, Planned, Preparing};
 use crate::read::{InputReader, InputTable, Reading, options};
 use crate::record::{
-    FILES, FileRecord, InputRecord, Outcome, ReasonRecord, Report, RunRecord, TableRecord,
+    FILES, FileRecord, InputRecord, Outcome, ReasonRecord, Report, RunRecord, TableRecord, app,
     files_spec, rejection_spec, to_batch,
 };
 use crate::run::{Settings, nothing_to_do};
@@ -168,7 +168,8 @@ impl<'a> Load<'a> {
         let files = self.prepare_files(&found.files).await?;
         stages.end("audit");
 
-        let record = self.record(&found, &changes, &rejections, &stages)?;
+        let mut record = self.record(&found, &changes, &rejections, &stages)?;
+        self.note_outside(&mut record, &changes).await?;
         let mut prepared = vec![files];
         prepared.extend(rejections);
         prepared.extend(changes.into_iter().flat_map(|change| {
@@ -350,6 +351,30 @@ impl<'a> Load<'a> {
         Ok(RunError::Stopped {
             message: format!("{message}; nothing was published; {rest}"),
         })
+    }
+
+    /// Writes down what others did to tables after it was found out what there is to do, and before
+    /// their changes were prepared: no refresh knows of it.
+    async fn note_outside(&self, record: &mut RunRecord, changes: &[Change]) -> Result<()> {
+        let app = app(&self.state.pipeline);
+        for change in changes {
+            let name = change.prepared.name();
+            let seen = self.work.seen.get(name).copied();
+            let Some((seen, base)) = seen.zip(change.prepared.base_version()) else {
+                continue;
+            };
+            // What is computed in full is right, whatever was there before.
+            if base <= seen || change.how == "full" {
+                continue;
+            }
+            let root = &self.state.root;
+            let (outside, _) = lake_delta::outside_changes(root, name, seen, &app).await?;
+            let outside = outside.filter(|outside| outside.impact >= Impact::Rows);
+            if let Some(row) = record.tables.iter_mut().find(|row| row.name == name) {
+                row.outside = outside.as_ref().map(apply::said);
+            }
+        }
+        Ok(())
     }
 
     fn record(

@@ -41,8 +41,11 @@ impl Runs {
 
     /// What a run recorded of itself.
     pub(crate) async fn record(&self, run: i64) -> Result<Option<RunRecord>> {
-        let found = self.records(&format!("run = {run}"), None).await?;
-        Ok(found.into_iter().next())
+        let next = run + 1;
+        let found = self
+            .records(&format!("run IN ({run}, {next})"), None)
+            .await?;
+        Ok(found.into_iter().find(|record| record.run == run))
     }
 
     /// The runs that a condition chooses, newest first, and not more than `limit`.
@@ -69,6 +72,13 @@ impl Runs {
         let rows = session.sql(&sql).await.map_err(failed)?;
         let mut records = from_batches(&rows.collect().await.map_err(failed)?)?;
         records.dedup_by_key(|record| record.run);
+        // A run can be taken back that was just being finished.
+        let undone: Vec<i64> = records.iter().filter_map(|record| record.undoes).collect();
+        for record in &mut records {
+            if undone.contains(&record.run) {
+                "undone".clone_into(&mut record.status);
+            }
+        }
         Ok(records)
     }
 }
@@ -92,9 +102,8 @@ fn from_batches(batches: &[RecordBatch]) -> Result<Vec<RunRecord>> {
         .collect()
 }
 
-/// Adds rows to `_lake/runs`: this commit finishes the run of `stamp`. Gives the last finished
-/// run, which is a later one where others have gone on meanwhile.
-pub(crate) async fn finish(attempt: &Attempt, stamp: &Stamp, records: &[RunRecord]) -> Result<i64> {
+/// Adds rows to `_lake/runs`: this commit finishes the run of `stamp`.
+pub(crate) async fn finish(attempt: &Attempt, stamp: &Stamp, records: &[RunRecord]) -> Result<()> {
     let spec = runs_spec();
     for _ in 0..ATTEMPTS {
         let base = Snapshot::open(&attempt.root, &attempt.pipeline, RUNS).await?;
@@ -102,7 +111,7 @@ pub(crate) async fn finish(attempt: &Attempt, stamp: &Stamp, records: &[RunRecor
         if let Some(base) = &base {
             let finished = base.transaction(&stamp.app).await?.unwrap_or(0);
             if finished >= stamp.run {
-                return Ok(finished);
+                return Ok(());
             }
             records.retain(|record| record.run > finished);
         }
@@ -115,10 +124,11 @@ pub(crate) async fn finish(attempt: &Attempt, stamp: &Stamp, records: &[RunRecor
         let plan = rows.create_physical_plan().await.map_err(failed)?;
         let prepared = attempt.append_gathering(&spec, base, plan).await?;
         let commit = prepared.commit(stamp)?;
-        let applied = lake_delta::apply(attempt, RUNS, &commit, &Remake::Append, stamp).await?;
+        let applied =
+            lake_delta::apply(attempt, RUNS, &commit, &Remake::Append, stamp, false).await?;
         if let Applied::Committed(landed) = applied {
             summed_up(&attempt.root, &attempt.pipeline, RUNS, landed.version).await;
-            return Ok(stamp.run);
+            return Ok(());
         }
         // Another has created it, or changed it: what there is now decides.
     }

@@ -135,7 +135,10 @@ async fn settle(attempt: &Attempt, seal: &Seal) -> Result<Fate> {
         };
         // The put may have landed although the store says otherwise: what is there decides.
         match read_seal(&attempt.root, seal.run).await {
-            Ok(SealObject::There(found)) => return Ok(Fate::There(found)),
+            Ok(SealObject::There(found)) => {
+                attempt.root.confirm(&path).await?;
+                return Ok(Fate::There(found));
+            }
             Ok(SealObject::Absent | SealObject::Empty) | Err(RunError::Store { .. }) => {}
             Err(other) => return Err(other),
         }

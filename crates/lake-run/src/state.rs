@@ -296,6 +296,13 @@ async fn sealed_after(root: &Root, finished: i64) -> Result<Next> {
         });
     };
     let seal = match read_seal(root, next).await? {
+        // The run before was finished while somebody decided to take it back.
+        SealObject::There(decision) if decision.undoes() == Some(finished) => {
+            return Ok(match read_seal(root, finished).await? {
+                SealObject::There(seal) => Next::Finish(seal, Some(*decision)),
+                _ => Next::Lost(finished, format!("the seal of run {finished} is gone")),
+            });
+        }
         SealObject::There(seal) => seal,
         SealObject::Empty => return Ok(Next::Empty(next)),
         SealObject::Absent => {

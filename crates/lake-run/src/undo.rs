@@ -5,7 +5,7 @@
 //! pending again. Both runs get their rows of `_lake/runs` in one commit.
 
 use bytes::Bytes;
-use lake_delta::{Attempt, Outside, Undone};
+use lake_delta::{Attempt, Impact, Outside, Undone};
 use object_store::PutMode;
 
 use crate::apply::{Finished, note_version, said, sealed};
@@ -82,14 +82,36 @@ pub(crate) async fn finish(attempt: &Attempt, seal: &Seal, decision: &Seal) -> R
     for table in &seal.tables {
         let (commit, _) = sealed(&attempt.root, table).await?;
         let undone = lake_delta::undo(attempt, &table.name, &commit, &run, &stamp).await?;
-        match undone {
-            Undone::Clean(version) => note_version(&mut record, &table.name, version),
+        // What is computed from a table does not know of rows that others have put into it, or that
+        // it keeps.
+        let unknown = match undone {
+            Undone::Clean(version, outside) => {
+                note_version(&mut record, &table.name, version);
+                outside
+                    .filter(|outside| outside.impact >= Impact::Rows)
+                    .map(|outside| said(&outside))
+            }
             Undone::Kept(version, reason) => {
                 note_version(&mut record, &table.name, version);
                 kept.push(format!("{} keeps its rows, because {reason}", table.name));
+                Some(reason)
             }
             // Whoever opens the table next is told what is wrong with it.
-            Undone::Lost(_) => {}
+            Undone::Lost(outside) => {
+                let what = said(&outside);
+                kept.push(format!(
+                    "{} may keep rows of it ({what}), until `lake run --reload`",
+                    table.name
+                ));
+                Some(what)
+            }
+        };
+        if let Some(what) = unknown {
+            let rows = record
+                .tables
+                .iter_mut()
+                .filter(|row| row.name == table.name);
+            rows.for_each(|row| row.outside = Some(what.clone()));
         }
     }
     let mut why = record.why.clone().unwrap_or_default();
@@ -103,6 +125,6 @@ pub(crate) async fn finish(attempt: &Attempt, seal: &Seal, decision: &Seal) -> R
         versions: Vec::new(),
         ..seal.record.clone()
     };
-    let _ = runs::finish(attempt, &stamp, &[taken_back, record]).await?;
+    runs::finish(attempt, &stamp, &[taken_back, record]).await?;
     Ok(Finished::Undone(decision.run, why))
 }

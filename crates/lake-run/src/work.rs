@@ -45,6 +45,8 @@ pub(crate) struct Work {
     pub(crate) found: Discovered,
     /// Consumption tables that have to be computed in full whatever the files bring, and why.
     pub(crate) stale: BTreeMap<String, String>,
+    /// The version of each table up to which it is known what others have done.
+    pub(crate) seen: BTreeMap<String, i64>,
 }
 
 impl Work {
@@ -59,17 +61,30 @@ impl Work {
         let now = (settings.clock)().timestamp_micros();
         let mut found = discover(&settings.pipeline, state, files, (now, besides)).await?;
         found.warnings.extend(transform.warnings.iter().cloned());
-        let mut stale = BTreeMap::new();
+        let (mut stale, mut seen) = (BTreeMap::new(), BTreeMap::new());
         if state.last.is_some() {
-            stale = outside(state, transform).await?;
+            (stale, seen) = outside(state, transform).await?;
             stale.extend(self::stale(state, transform));
+            if files == Files::All {
+                let tables = transform.plugin.declaration().tables.iter();
+                let tables = tables.filter(|table| table.zone == Zone::Consumption);
+                for name in tables.map(table_name) {
+                    let why = || "everything is loaded again".to_owned();
+                    stale.entry(name).or_insert_with(why);
+                }
+            }
         }
         let kind = match files {
             _ if found.is_empty() => Kind::Recompute,
             Files::Pending => Kind::Load,
             Files::All => Kind::Reload,
         };
-        Ok(Self { kind, found, stale })
+        Ok(Self {
+            kind,
+            found,
+            stale,
+            seen,
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -94,9 +109,12 @@ fn stale(state: &State, transform: &Transform) -> BTreeMap<String, String> {
         .collect()
 }
 
+type Reasons = BTreeMap<String, String>;
+type Versions = BTreeMap<String, i64>;
+
 /// The consumption tables that do not know of what others have changed, and what that was.
-async fn outside(state: &State, transform: &Transform) -> Result<BTreeMap<String, String>> {
-    let mut stale = BTreeMap::new();
+async fn outside(state: &State, transform: &Transform) -> Result<(Reasons, Versions)> {
+    let (mut stale, mut seen) = (BTreeMap::new(), BTreeMap::new());
     let tables = &transform.plugin.declaration().tables;
     let consumption = || {
         tables
@@ -105,7 +123,9 @@ async fn outside(state: &State, transform: &Transform) -> Result<BTreeMap<String
     };
     for table in tables {
         let name = table_name(table);
-        let Some(what) = changed(state, &name).await? else {
+        let (what, version) = changed(state, &name).await?;
+        seen.extend(version.map(|version| (name.clone(), version)));
+        let Some(what) = what else {
             continue;
         };
         match table.zone {
@@ -119,30 +139,33 @@ async fn outside(state: &State, transform: &Transform) -> Result<BTreeMap<String
             }
         }
     }
-    Ok(stale)
+    Ok((stale, seen))
 }
 
 /// What others have done to the rows of a table that its last run does not know of. It costs two
-/// requests where nothing has happened.
-async fn changed(state: &State, name: &str) -> Result<Option<String>> {
+/// requests where nothing has happened. The number is the last version that this is about.
+async fn changed(state: &State, name: &str) -> Result<(Option<String>, Option<i64>)> {
     let last = state.last.iter().flat_map(|last| &last.tables);
     let noted = last
         .filter(|row| row.name == name)
         .find_map(|row| row.outside.clone());
     let Some(left) = state.left(name) else {
-        return Ok(noted);
+        return Ok((noted, None));
     };
     if !lake_delta::has_version(&state.root, name, left).await? {
         // Whoever cleans up a log leaves the table as it is; other losses are an error here, unless
         // the table can be computed again.
         return Ok(match state.table(name).await? {
-            Some(table) if table.version() >= left => noted,
-            Some(_) => Some("its log has lost commits".to_owned()),
-            None => Some("it is gone".to_owned()),
+            Some(table) if table.version() >= left => (noted, Some(table.version())),
+            Some(table) => (
+                Some("its log has lost commits".to_owned()),
+                Some(table.version()),
+            ),
+            None => (Some("it is gone".to_owned()), None),
         });
     }
     let app = app(&state.pipeline);
-    let since = lake_delta::outside_changes(&state.root, name, left, &app).await?;
+    let (since, last) = lake_delta::outside_changes(&state.root, name, left, &app).await?;
     let since = since.filter(|outside| outside.impact >= Impact::Rows);
-    Ok(since.as_ref().map(said).or(noted))
+    Ok((since.as_ref().map(said).or(noted), Some(last)))
 }

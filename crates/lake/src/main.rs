@@ -28,6 +28,11 @@ use crate::args::{Args, Command, Common, Format, Pipeline, QueryFormat};
 use crate::exit::Failure;
 use crate::progress::Terminal;
 
+/// Many threads allocate and free large buffers: the system's allocator keeps much of that to
+/// itself, and peak memory grows with the size of the data.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let terminal = Terminal::default();

@@ -127,7 +127,13 @@ impl Decisions {
             }
             verdict::SAME => {
                 let side = self.side(new.is_dead);
-                side.unchanged += u64::from(side.new_gone.drop_at(new.row));
+                if side.new_gone.drop_at(new.row) {
+                    side.unchanged += 1;
+                } else {
+                    // Somebody else has stored it twice.
+                    let side = self.side(old.is_dead);
+                    side.vanished += u64::from(side.old_gone.drop_at(old.row));
+                }
             }
             _ => {
                 let side = self.side(new.is_dead);

@@ -87,7 +87,7 @@ async fn a_commit_that_landed_although_an_error_came_back_counts_once() {
         assert_eq!(applied, committed(1), "{fault:?}");
         assert_eq!(waiting.store.count(Kind::Put, LOG), 1, "{fault:?}");
         waiting.is(1, &[1, 2]).await;
-        assert_eq!(waiting.apply().await.unwrap(), Applied::Already(1));
+        assert_eq!(waiting.apply().await.unwrap(), Applied::Already(1, None));
         waiting.is(1, &[1, 2]).await;
     }
 }
@@ -148,7 +148,7 @@ async fn a_commit_whose_fate_cannot_be_read_is_an_error_now_and_done_when_asked_
     let error = waiting.apply().await.unwrap_err();
     assert!(error.to_string().contains(newest), "{error}");
     waiting.store.heal();
-    assert_eq!(waiting.apply().await.unwrap(), Applied::Already(1));
+    assert_eq!(waiting.apply().await.unwrap(), Applied::Already(1, None));
     waiting.is(1, &[1, 2]).await;
 }
 
@@ -201,7 +201,7 @@ async fn of_two_who_finish_the_same_run_with_files_of_their_own_one_commits() {
     waiting
         .store
         .inject(On::kind(Kind::Put).path(LOG), Fault::Preempted(body));
-    assert_eq!(waiting.apply().await.unwrap(), Applied::Already(1));
+    assert_eq!(waiting.apply().await.unwrap(), Applied::Already(1, None));
     waiting.is(1, &[1, 2]).await;
 }
 

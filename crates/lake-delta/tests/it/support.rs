@@ -89,7 +89,15 @@ pub(crate) async fn land(
     remake: &Remake,
     stamp: &Stamp,
 ) -> Result<Applied> {
-    apply(&attempt(root, &stamp.attempt), name, commit, remake, stamp).await
+    apply(
+        &attempt(root, &stamp.attempt),
+        name,
+        commit,
+        remake,
+        stamp,
+        false,
+    )
+    .await
 }
 
 /// A commit that landed on its base.

@@ -22,7 +22,7 @@ async fn applying_twice_commits_once() {
     let second = land(&lake.root, &spec.name, &commit, &Remake::Append, &stamp)
         .await
         .unwrap();
-    assert_eq!((first, second), (committed(0), Applied::Already(0)));
+    assert_eq!((first, second), (committed(0), Applied::Already(0, None)));
     assert_eq!(lake.open(&spec).await.unwrap().version(), 0);
 }
 

@@ -5,6 +5,8 @@ mod foreign;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod lies;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod outside;

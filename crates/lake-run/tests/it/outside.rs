@@ -1,6 +1,8 @@
 //! What others do to the tables while a run is on its way, and afterwards: the result is the
 //! documented one, and the pipeline goes on.
 
+use std::time::Duration;
+
 use lake_run::{Outcome, RunError, query, reload};
 use lake_testing::{Kind, On};
 
@@ -25,35 +27,50 @@ enum When {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn before_the_seal_whatever_others_do_stops_no_pipeline() {
-    everything(When::BeforeTheSeal, STANDARD, false).await;
-    everything(When::BeforeTheSeal, CONSUMPTION, false).await;
+    everything(When::BeforeTheSeal, STANDARD, Killed::No).await;
+    everything(When::BeforeTheSeal, CONSUMPTION, Killed::No).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn between_seal_and_commit_whatever_others_do_stops_no_pipeline() {
-    everything(When::BeforeTheCommit, STANDARD, false).await;
-    everything(When::BeforeTheCommit, CONSUMPTION, false).await;
+    everything(When::BeforeTheCommit, STANDARD, Killed::No).await;
+    everything(When::BeforeTheCommit, CONSUMPTION, Killed::No).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn between_seal_and_commit_of_a_run_that_is_killed_whatever_others_do_stops_no_pipeline() {
-    everything(When::BeforeTheCommit, STANDARD, true).await;
-    everything(When::BeforeTheCommit, CONSUMPTION, true).await;
+    everything(When::BeforeTheCommit, STANDARD, Killed::There).await;
+    everything(When::BeforeTheCommit, CONSUMPTION, Killed::There).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_killed_after_it_was_made_again_is_finished_with_what_others_did() {
+    everything(When::BeforeTheCommit, STANDARD, Killed::Later).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn before_the_end_whatever_others_do_stops_no_pipeline() {
-    everything(When::BeforeTheEnd, STANDARD, true).await;
-    everything(When::BeforeTheEnd, CONSUMPTION, false).await;
+    everything(When::BeforeTheEnd, STANDARD, Killed::There).await;
+    everything(When::BeforeTheEnd, CONSUMPTION, Killed::No).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_run_whatever_others_do_stops_no_pipeline() {
-    everything(When::Afterwards, STANDARD, false).await;
-    everything(When::Afterwards, CONSUMPTION, false).await;
+    everything(When::Afterwards, STANDARD, Killed::No).await;
+    everything(When::Afterwards, CONSUMPTION, Killed::No).await;
 }
 
-async fn everything(when: When, table: &str, is_killed: bool) {
+/// Whether the process that is on its way is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    No,
+    /// When it happens.
+    There,
+    /// When all tables have the run, and it is not finished.
+    Later,
+}
+
+async fn everything(when: When, table: &str, killed: Killed) {
     let lake = Lake::new().await;
     lake.publish().await;
     lake.correction_and_news();
@@ -63,7 +80,7 @@ async fn everything(when: When, table: &str, is_killed: bool) {
     whole.publish().await;
     let expected = whole.tables().await;
     for change in ALL {
-        one(&lake, &expected, when, table, change, is_killed).await;
+        one(&lake, &expected, when, table, change, killed).await;
     }
 }
 
@@ -73,10 +90,10 @@ async fn one(
     when: When,
     table: &str,
     change: Change,
-    is_killed: bool,
+    killed: Killed,
 ) {
     let lake = lake.fork();
-    let at = format!("{change:?} of {table}, {when:?}, killed: {is_killed}");
+    let at = format!("{change:?} of {table}, {when:?}, killed: {killed:?}");
     let place = lake.root.path().join("utility");
     let theirs = Table::new(&place, table);
     let store = healthy();
@@ -90,13 +107,25 @@ async fn one(
     match point {
         Some(point) => {
             let mut held = store.stall(On::kind(Kind::Put).path(&point));
+            let mut end = (killed == Killed::Later)
+                .then(|| store.stall(On::kind(Kind::Put).path("_lake/runs/_delta_log/")));
             let meanwhile = async {
                 assert!(held.reached().await, "{at}: the run never came there");
                 assert!(theirs.suffer(change), "{at}: there was nothing to do it to");
-                if is_killed {
+                if killed == Killed::There {
                     store.stop_from(store.operations().len() + 1);
                 }
                 held.release();
+                if let Some(mut end) = end.take() {
+                    // The run may come to another end.
+                    let later = futures::future::select(
+                        Box::pin(end.reached()),
+                        Box::pin(tokio::time::sleep(Duration::from_secs(5))),
+                    );
+                    later.await;
+                    store.stop_from(store.operations().len() + 1);
+                    end.release();
+                }
             };
             let (outcome, ()) = futures::join!(lake.run_through(&store), meanwhile);
             refused = outcome.err().map(|error| error.to_string());
@@ -106,7 +135,8 @@ async fn one(
             assert!(theirs.suffer(change), "{at}: there was nothing to do it to");
         }
     }
-    if when == When::BeforeTheSeal && lake.files(SEALS).len() < 3 {
+    let is_sealed = lake.files(SEALS).len() == 3 || change == Change::LoseRunLog;
+    if when == When::BeforeTheSeal && !is_sealed {
         assert!(
             refused.is_some(),
             "{at}: it published nothing and said nothing"
@@ -152,7 +182,10 @@ async fn walk(lake: &Lake, theirs: &Table, at: &str) -> Vec<String> {
         };
         // Nothing looks into the files of a table for as long as nobody needs them.
         let outcome = match outcome {
-            Ok(_) => query(&settings, COMPUTED, None).await.map(|_| ()),
+            Ok(_) => match query(&settings, COMPUTED, None).await {
+                Ok(_) => query(&settings, STORED, None).await.map(|_| ()),
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         let Err(error) = outcome else { return told };
