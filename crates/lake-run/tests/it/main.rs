@@ -7,6 +7,8 @@ mod kill;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod outside;
 #[cfg(test)]
 mod seal;
