@@ -9,6 +9,8 @@ mod lies;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod outside;
 #[cfg(test)]
 mod seal;

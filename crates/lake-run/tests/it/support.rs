@@ -9,8 +9,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Utc};
 use lake_pipeline::Overrides;
 use lake_run::{
-    Outcome, Process, Profile, Releases, Report, Result, Root, RunError, RunRecord, Settings,
-    query, run,
+    Answer, Outcome, Process, Profile, Releases, Report, Result, Root, RunError, RunRecord,
+    Settings, query, run,
 };
 use lake_testing::{Directory, FailingStore, Kind, On};
 use object_store::local::LocalFileSystem;
@@ -22,7 +22,8 @@ pub(crate) const SEALS: &str = "utility/_lake/log/";
 /// The first seal, below the pipeline's root.
 pub(crate) const FIRST_SEAL: &str = "_lake/log/00000001.json";
 
-const HEADER: &str = "customer_id,meter_id,start_time,end_time,usage_kwh,region\n";
+/// The first line of every file.
+pub(crate) const HEADER: &str = "customer_id,meter_id,start_time,end_time,usage_kwh,region\n";
 
 /// A root with the tables, and a directory with the files that arrive.
 #[derive(Debug)]
@@ -37,11 +38,7 @@ impl Lake {
     /// customers, one meter spelled three ways, a key that comes twice, and
     /// two rows that are rejected.
     pub(crate) async fn new() -> Self {
-        let lake = Self {
-            root: Directory::new().unwrap(),
-            inputs: Arc::new(Directory::new().unwrap()),
-            rejected: None,
-        };
+        let lake = Self::empty().await;
         lake.arrive(
             "monday.csv",
             1,
@@ -58,6 +55,16 @@ impl Lake {
              C-1,M 0001,2020-02-03T01:00:00Z,2020-02-03T02:00:00Z,2.250,north\n\
              C-2,M0000002,2020-02-04T00:00:00Z,2020-02-04T01:00:00Z,much,south\n",
         );
+        lake
+    }
+
+    /// Nothing is loaded, and nothing is waiting.
+    pub(crate) async fn empty() -> Self {
+        let lake = Self {
+            root: Directory::new().unwrap(),
+            inputs: Arc::new(Directory::new().unwrap()),
+            rejected: None,
+        };
         transform_is_built(&lake).await;
         lake
     }
@@ -98,11 +105,16 @@ impl Lake {
 
     /// A file arrives, `hour` hours after the first second of 2021.
     fn arrive(&self, name: &str, hour: u64, rows: &str) {
+        self.receive(name, hour * 60, &format!("{HEADER}{rows}"));
+    }
+
+    /// A file with these bytes is received, `minute` minutes after the first second of 2021.
+    pub(crate) fn receive(&self, name: &str, minute: u64, text: &str) {
         let path = self.inputs.path().join(name);
-        fs::write(&path, format!("{HEADER}{rows}")).unwrap();
+        fs::write(&path, text).unwrap();
         let received = SystemTime::UNIX_EPOCH
             + Duration::from_secs(1_609_459_200)
-            + Duration::from_secs(3600 * hour);
+            + Duration::from_secs(60 * minute);
         let file = fs::File::options().append(true).open(path).unwrap();
         file.set_modified(received).unwrap();
     }
@@ -251,7 +263,11 @@ impl Tables {
 }
 
 async fn rows(settings: &Settings, sql: &str) -> Vec<String> {
-    let answer = query(settings, sql, None).await.unwrap();
+    in_order(&query(settings, sql, None).await.unwrap())
+}
+
+/// The rows of an answer as texts, in an order that does not depend on how they are stored.
+pub(crate) fn in_order(answer: &Answer) -> Vec<String> {
     let options = FormatOptions::new().with_null("NULL");
     let mut rows = Vec::new();
     for batch in &answer.batches {
