@@ -22,8 +22,9 @@ const CHECKPOINT_EVERY: i64 = 10;
 /// How a sealed run ended.
 #[derive(Debug)]
 pub(crate) enum Finished {
-    /// All tables have it; this is its record, with the versions that came of it.
-    Done(Box<RunRecord>),
+    /// All tables have it; this is its record, with the versions that came of it, and the tables
+    /// that took their changes here and as they were prepared.
+    Done(Box<RunRecord>, Vec<String>),
     /// Another run has taken it back: its number, and why.
     Undone(i64, String),
 }
@@ -35,42 +36,48 @@ pub(crate) async fn apply(attempt: &Attempt, seal: &Seal) -> Result<Finished> {
 }
 
 async fn finish(attempt: &Attempt, seal: &Seal) -> Result<Finished> {
-    let record = match apply_tables(attempt, seal).await? {
-        Ok(record) => record,
+    let (record, as_prepared) = match apply_tables(attempt, seal).await? {
+        Ok(done) => done,
         Err((table, outside)) => {
             // What happens to a table of a finished run is not this run's business any more.
             let runs = Runs::open(&attempt.root, &attempt.pipeline).await?;
             if runs.finished >= seal.run {
-                return outcome(attempt, seal, seal.record.clone()).await;
+                return outcome(attempt, seal, seal.record.clone(), Vec::new()).await;
             }
             // It is rare and large: its place is not on the stack of every run.
             return Box::pin(undo::undo(attempt, seal, &table, &outside)).await;
         }
     };
     runs::finish(attempt, &seal.stamp(), std::slice::from_ref(&record)).await?;
-    outcome(attempt, seal, record).await
+    outcome(attempt, seal, record, as_prepared).await
 }
 
 /// How a finished run ended: somebody else may have found it impossible meanwhile, and decided to
 /// take it back.
-async fn outcome(attempt: &Attempt, seal: &Seal, record: RunRecord) -> Result<Finished> {
+async fn outcome(
+    attempt: &Attempt,
+    seal: &Seal,
+    record: RunRecord,
+    as_prepared: Vec<String>,
+) -> Result<Finished> {
     if let SealObject::There(next) = read_seal(&attempt.root, seal.run + 1).await?
         && next.undoes() == Some(seal.run)
     {
         let why = next.record.why.clone().unwrap_or_default();
         return Ok(Finished::Undone(next.run, why));
     }
-    Ok(Finished::Done(Box::new(record)))
+    Ok(Finished::Done(Box::new(record), as_prepared))
 }
 
 /// The inner error is the table that cannot be committed to, and what others did to it.
 async fn apply_tables(
     attempt: &Attempt,
     seal: &Seal,
-) -> Result<std::result::Result<RunRecord, (String, Outside)>> {
+) -> Result<std::result::Result<(RunRecord, Vec<String>), (String, Outside)>> {
     let stamp = seal.stamp();
     let mut record = seal.record.clone();
     let mut remade: Option<SealedRemake> = None;
+    let mut as_prepared = Vec::new();
     for table in &seal.tables {
         let (commit, remake) = sealed(&attempt.root, table).await?;
         // A table and its deleted keys are made again together.
@@ -86,6 +93,9 @@ async fn apply_tables(
             }
             Applied::Impossible(outside) => return Ok(Err((table.name.clone(), outside))),
             Applied::Committed(landed) => {
+                if landed.again.is_none() {
+                    as_prepared.push(table.name.clone());
+                }
                 if landed.again.is_some() && matches!(table.remake, SealedRemake::Object { .. }) {
                     remade = Some(table.remake.clone());
                 }
@@ -101,7 +111,7 @@ async fn apply_tables(
         note_version(&mut record, &table.name, version);
         summed_up(&attempt.root, &seal.pipeline, &table.name, version).await;
     }
-    Ok(Ok(record))
+    Ok(Ok((record, as_prepared)))
 }
 
 /// What somebody else did, in words.

@@ -182,13 +182,18 @@ impl<'a> Load<'a> {
         let sealed = seal::seal(&self.attempt, last, record, &prepared).await?;
         stages.end("seal");
         let mut record = match apply::apply(&self.attempt, &sealed).await? {
-            Finished::Done(record) => *record,
+            Finished::Done(record, as_prepared) => {
+                // A change that was made again can need what it was made from.
+                let done = prepared.iter();
+                let done = done.filter(|change| as_prepared.iter().any(|n| n == change.name()));
+                join_all(done.map(Prepared::discard)).await;
+                *record
+            }
             Finished::Undone(by, why) => {
                 let run = sealed.run;
                 return Err(RunError::TakenBack { run, by, why });
             }
         };
-        join_all(prepared.iter().map(Prepared::discard)).await;
         stages.end("apply");
         record.seconds = stages.total();
         record.stages = stages.done;

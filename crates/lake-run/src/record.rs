@@ -355,6 +355,8 @@ pub(crate) struct FileRecord {
     pub(crate) size: i64,
     /// Microseconds since 1970, UTC.
     pub(crate) modified: i64,
+    /// When its content counts as received, in microseconds since 1970, UTC.
+    pub(crate) received_at: i64,
     /// BLAKE3 of its bytes.
     pub(crate) hash: String,
     pub(crate) run: i64,
@@ -388,6 +390,7 @@ pub(crate) fn files_spec() -> TableSpec {
         field("path", Utf8),
         field("size", Int64),
         field("modified", utc()),
+        field("received_at", utc()),
         field("hash", Utf8),
         field("run", Int64),
         field("rows", Int64),

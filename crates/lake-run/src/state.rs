@@ -268,7 +268,7 @@ pub(crate) async fn tables(root: &Root) -> Result<Vec<String>> {
 enum Next {
     Nothing,
     /// A sealed run, and the decision to take it back, if there is one.
-    Finish(Box<Seal>, Option<Seal>),
+    Finish(Box<Seal>, Option<Box<Seal>>),
     /// A seal without bytes.
     Empty(i64),
     /// The seal of a run is not there, and must have been.
@@ -299,7 +299,7 @@ async fn sealed_after(root: &Root, finished: i64) -> Result<Next> {
         // The run before was finished while somebody decided to take it back.
         SealObject::There(decision) if decision.undoes() == Some(finished) => {
             return Ok(match read_seal(root, finished).await? {
-                SealObject::There(seal) => Next::Finish(seal, Some(*decision)),
+                SealObject::There(seal) => Next::Finish(seal, Some(decision)),
                 _ => Next::Lost(finished, format!("the seal of run {finished} is gone")),
             });
         }
@@ -312,7 +312,7 @@ async fn sealed_after(root: &Root, finished: i64) -> Result<Next> {
     };
     let decision = match numbers.contains(&(next + 1)) {
         true => match read_seal(root, next + 1).await? {
-            SealObject::There(decision) if decision.undoes() == Some(next) => Some(*decision),
+            SealObject::There(decision) if decision.undoes() == Some(next) => Some(decision),
             _ => None,
         },
         false => None,

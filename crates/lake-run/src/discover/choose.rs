@@ -265,5 +265,6 @@ pub(super) fn named(paths: &[String]) -> String {
 /// When new content of a file was received: after its earlier content, also where somebody kept
 /// the time of the file.
 fn received_again(file: &PendingFile, known: &Loaded) -> i64 {
-    file.modified.max(known.modified.saturating_add(known.run))
+    file.modified
+        .max(known.received_at.saturating_add(known.run))
 }

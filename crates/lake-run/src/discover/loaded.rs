@@ -29,6 +29,8 @@ pub(super) struct Loaded {
     pub(super) size: u64,
     /// Microseconds since 1970.
     pub(super) modified: i64,
+    /// Microseconds since 1970: when its content counted as received.
+    pub(super) received_at: i64,
     /// BLAKE3 of its bytes.
     hash: Option<[u8; 32]>,
 }
@@ -45,7 +47,8 @@ impl LoadedFiles {
         session
             .register_table("files", files.provider().await?)
             .map_err(failed)?;
-        let sql = "SELECT input, path, run, size, CAST(modified AS BIGINT), hash FROM files";
+        let sql = "SELECT input, path, run, size, CAST(modified AS BIGINT), hash, \
+                   CAST(received_at AS BIGINT) FROM files";
         let frame = session.sql(sql).await.map_err(failed)?;
         let mut batches = frame.execute_stream().await.map_err(failed)?;
         while let Some(batch) = batches.next().await {
@@ -65,6 +68,7 @@ impl LoadedFiles {
                     run: number(2).value(row),
                     size: u64::try_from(number(3).value(row)).unwrap_or(0),
                     modified: number(4).value(row),
+                    received_at: number(6).value(row),
                     hash: is_hash.then_some(hash),
                 };
                 loaded.note(inputs.value(row), paths.value(row), entry);

@@ -279,6 +279,7 @@ fn record(input: &InputReader, pending: &PendingFile, hash: String) -> FileRecor
         path: pending.name(),
         size: pending.size as i64,
         modified: pending.modified,
+        received_at: pending.received_at,
         hash,
         run: input.reading.run,
         rows: 0,

@@ -163,6 +163,7 @@ fn outside() -> impl Strategy<Value = Outside> {
     prop_oneof![
         3 => (keeps, table),
         1 => Just((Change::Delete, "consumption/daily_usage")),
+        1 => Just((Change::Append, "consumption/daily_usage")),
     ]
 }
 
