@@ -332,6 +332,7 @@ impl<'a> Load<'a> {
             status: "stopped".to_owned(),
             why: Some(why.clone()),
             versions: Vec::new(),
+            checks: record.checks.into_iter().filter(|c| !c.holds).collect(),
             ..record
         };
         let mut counts = ReasonCounts::default();

@@ -30,7 +30,7 @@ pub(crate) fn peak() -> u64 {
 /// files being read and encoded.
 pub(crate) fn engine_share(limit: u64, threads: usize) -> usize {
     const PROCESS: u64 = 96 << 20;
-    const PER_THREAD: u64 = 40 << 20;
+    const PER_THREAD: u64 = 64 << 20;
     let rest = limit.saturating_sub(PROCESS + PER_THREAD * threads as u64);
     usize::try_from(rest.max(limit / 4)).unwrap_or(usize::MAX)
 }
@@ -57,6 +57,6 @@ mod tests {
     #[test]
     fn a_small_limit_still_leaves_the_engine_something() {
         assert_eq!(engine_share(64 << 20, 8), 16 << 20);
-        assert_eq!(engine_share(512 << 20, 2), (512 - 96 - 80) << 20);
+        assert_eq!(engine_share(512 << 20, 2), (512 - 96 - 128) << 20);
     }
 }

@@ -240,7 +240,7 @@ impl State {
     }
 }
 
-/// The Delta tables below a pipeline's root, by name, lake's own included.
+/// The Delta tables below a pipeline's root, zone by zone, lake's own last.
 pub(crate) async fn tables(root: &Root) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for zone in [
@@ -253,14 +253,13 @@ pub(crate) async fn tables(root: &Root) -> Result<Vec<String>> {
         let prefix = Path::from(zone);
         let listed = root.store().list_with_delimiter(Some(&prefix)).await;
         let listed = listed.map_err(|e| RunError::store(zone, e))?;
-        let places = listed
-            .common_prefixes
-            .iter()
-            .filter_map(|place| place.filename());
         let is_table = |name: &&str| zone != "_lake" || ["files", "runs"].contains(name);
-        names.extend(places.filter(is_table).map(|name| format!("{zone}/{name}")));
+        let places = listed.common_prefixes.iter();
+        let places = places.filter_map(|place| place.filename()).filter(is_table);
+        let mut own: Vec<String> = places.map(|name| format!("{zone}/{name}")).collect();
+        own.sort();
+        names.append(&mut own);
     }
-    names.sort();
     Ok(names)
 }
 

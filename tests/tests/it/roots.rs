@@ -170,12 +170,12 @@ fn a_seal_of_a_newer_lake_is_refused() {
     lake.publish(&[]);
     fs::write(
         lake.object("_lake/log/00000002.json"),
-        r#"{"format": 2, "run": 2}"#,
+        r#"{"format": 3, "run": 2}"#,
     )
     .unwrap();
     lake.run(&[]).assert(
         1,
-        &["_lake/log/00000002.json", "has format 2", "reads format 1"],
+        &["_lake/log/00000002.json", "has format 3", "reads format 2"],
     );
 }
 
@@ -202,7 +202,7 @@ fn actions_that_are_not_the_sealed_ones_are_not_applied() {
         1,
         &[
             "consumption.daily_usage.json",
-            "not the ones that were sealed",
+            "not the one that was sealed",
         ],
     );
     fs::write(&actions, sealed).unwrap();
