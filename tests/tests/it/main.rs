@@ -7,6 +7,8 @@ mod diff;
 #[cfg(test)]
 mod formats;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod inputs;
 #[cfg(test)]
 mod inspect;
