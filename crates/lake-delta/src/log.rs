@@ -138,8 +138,8 @@ pub(crate) struct Since {
     pub(crate) outside: Option<Outside>,
 }
 
-/// Looks through the commits above `base`, up to `newest`, for those of `run` and for those of
-/// others. A commit whose file is gone can have been anything.
+/// Looks through the commits of `versions` for that of `run`, or of a later one of `app`, and for
+/// those before it. A commit whose file is gone can have been anything.
 pub(crate) async fn since(
     place: &Root,
     name: &str,
@@ -154,7 +154,6 @@ pub(crate) async fn since(
                 found.applied = Some(version);
                 return Ok(found);
             }
-            // An earlier run of ours, which a repair has overtaken, is nobody else's change.
             Some(entry) => (entry.impact, entry.operation),
             None => (
                 Impact::Table,
