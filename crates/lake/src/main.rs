@@ -4,6 +4,7 @@
 //! `edge`), calls `lake-run` and, for `lake plugin`, `lake-kit`, and says what came
 //! of it (`summary`, `answer`, `plan`, `plugin`, `release`, `exit`).
 
+mod allocator;
 mod answer;
 mod args;
 mod diff;
@@ -28,12 +29,8 @@ use crate::args::{Args, Command, Common, Format, Pipeline, QueryFormat};
 use crate::exit::Failure;
 use crate::progress::Terminal;
 
-/// Many threads allocate and free large buffers: the system's allocator keeps much of that to
-/// itself, and peak memory grows with the size of the data.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::give_memory_back();
     let args = Args::parse();
     let terminal = Terminal::default();
     edge::start_logging(&args.log, &terminal);
