@@ -1,4 +1,4 @@
-//! A disk that fills up.
+//! Stores that a run cannot rely on: a disk that fills up, and one without conditional puts.
 
 use lake_run::RunError;
 use lake_testing::{Fault, Kind, On};
@@ -67,4 +67,19 @@ async fn puts_before_the_seal(lake: &Lake) -> usize {
     let operations = store.operations();
     let puts = operations.iter().filter(|o| o.kind == Kind::Put);
     puts.take_while(|put| !put.path.contains(SEALS)).count() + 1
+}
+
+#[tokio::test]
+async fn a_store_that_puts_over_what_is_there_is_refused_before_anything_is_prepared() {
+    let lake = Lake::new().await;
+    let store = healthy();
+    store.inject(On::writes().always(), Fault::IgnoresConditions);
+    let error = failed(lake.run_through(&store).await);
+    let message = error.to_string();
+    for part in ["_lake/probe", "If-None-Match", "conditional puts"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!(lake.files("_lake/prepared"), [] as [&str; 0]);
+    lake.assert_nothing_published();
+    lake.assert_next_run_is_the_first().await;
 }
