@@ -85,6 +85,13 @@ pub async fn apply(
                 return Ok(Applied::Already(version, outside.filter(is_of_rows)));
             }
             Standing::Impossible(outside) => return Ok(Applied::Impossible(outside)),
+            // Nobody has agreed to lose rows that came after the decision to restore.
+            Standing::Open {
+                outside: Some(outside),
+                ..
+            } if is_of_rows(&outside) && matches!(remake, Remake::Restore { .. }) => {
+                return Ok(Applied::Impossible(outside));
+            }
             Standing::Open { current, outside } => (current, outside),
         };
         let version = current

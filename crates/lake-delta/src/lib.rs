@@ -30,6 +30,7 @@ mod partitioned;
 mod prepare;
 mod prepared;
 mod remake;
+mod restore;
 mod root;
 mod scan;
 mod stats;
@@ -39,7 +40,7 @@ mod write;
 
 pub use apply::{Applied, Landed, apply, checkpoint, obstacle};
 pub use error::{Error, Result, is_storage_full, lost_file};
-pub use log::{Impact, Outside, has_version, outside_changes};
+pub use log::{Impact, Outside, has_version, outside_changes, outside_commits};
 pub use merge::Withdrawn;
 pub use prepare::{Attempt, Differences, Groups, Tombstones, Versions};
 pub use prepared::{Commit, Counts, Merged, Prepared, Stamp};

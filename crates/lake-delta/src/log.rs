@@ -188,24 +188,43 @@ pub async fn outside_changes(
     version: i64,
     app: &str,
 ) -> Result<(Option<Outside>, i64)> {
+    let (commits, last) = outside_commits(root, name, version, app).await?;
+    // Of two that matter as much, the first.
+    let most = commits
+        .into_iter()
+        .rev()
+        .max_by_key(|outside| outside.impact);
+    Ok((most, last))
+}
+
+/// All commits of others than `app` to table `name` after `version`, the oldest first, and the last
+/// version that was looked at.
+///
+/// # Errors
+/// Of the store.
+pub async fn outside_commits(
+    root: &Root,
+    name: &str,
+    version: i64,
+    app: &str,
+) -> Result<(Vec<Outside>, i64)> {
     let place = root.child(name);
-    let mut most: Option<Outside> = None;
+    let mut commits = Vec::new();
     let mut last = version;
     for version in version + 1.. {
         let Some(entry) = Entry::read(&place, name, version).await? else {
             break;
         };
         last = version;
-        let is_ours = entry.transaction(app).is_some();
-        if !is_ours && most.as_ref().is_none_or(|most| most.impact < entry.impact) {
-            most = Some(Outside {
+        if entry.transaction(app).is_none() {
+            commits.push(Outside {
                 impact: entry.impact,
-                version: entry.version,
+                version,
                 operation: entry.operation,
             });
         }
     }
-    Ok((most, last))
+    Ok((commits, last))
 }
 
 /// Whether the commit file of a version is in the log of table `name`. An empty one is not: that is

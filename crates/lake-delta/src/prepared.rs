@@ -101,6 +101,8 @@ pub struct Prepared {
     pub(crate) changed: Changed,
     /// How the change is made again.
     pub(crate) remake: Remake,
+    /// The table's metadata, where the change is of that too.
+    pub(crate) metadata: Option<Value>,
     /// Files that the change has written and has no use for, unless it is made again.
     pub(crate) unneeded: Vec<String>,
 }
@@ -178,6 +180,7 @@ impl Prepared {
                 Operation::Replace => Remake::Replace,
                 Operation::Append | Operation::Merge | Operation::Restore => Remake::Append,
             },
+            metadata: None,
             unneeded: Vec::new(),
         }
     }
@@ -212,7 +215,10 @@ impl Prepared {
 
     /// Whether there is nothing to commit: the table exists and stays as it is.
     pub fn is_unchanged(&self) -> bool {
-        self.base.is_some() && self.adds.is_empty() && self.removes.is_empty()
+        self.base.is_some()
+            && self.adds.is_empty()
+            && self.removes.is_empty()
+            && self.metadata.is_none()
     }
 
     /// How many rows the table has after this change.
@@ -264,7 +270,9 @@ impl Prepared {
         let mut lines = vec![json!({ "commitInfo": self.commit_info(stamp) })];
         if self.base.is_none() {
             lines.push(json!({ "protocol": { "minReaderVersion": 1, "minWriterVersion": 2 } }));
-            lines.push(json!({ "metaData": self.metadata(stamp)? }));
+            lines.push(json!({ "metaData": self.first_metadata(stamp)? }));
+        } else if let Some(metadata) = &self.metadata {
+            lines.push(json!({ "metaData": metadata }));
         }
         let mut actions = vec![Action::Txn(Transaction::new(&stamp.app, stamp.run))];
         actions.extend(
@@ -298,7 +306,7 @@ impl Prepared {
         })
     }
 
-    fn metadata(&self, stamp: &Stamp) -> Result<Value> {
+    fn first_metadata(&self, stamp: &Stamp) -> Result<Value> {
         let schema = serde_json::to_string(&self.spec.delta_schema()?);
         Ok(json!({
             "id": self.new_id,

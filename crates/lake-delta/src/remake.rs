@@ -26,6 +26,11 @@ pub enum Remake {
     Append,
     /// Its files take the place of all others.
     Replace,
+    /// The table is as it was at this version, or empty where there is none.
+    Restore {
+        /// The version.
+        version: Option<i64>,
+    },
     /// Its rows are merged again.
     Merge(Arc<MergeAgain>),
 }
@@ -53,6 +58,10 @@ impl Remake {
                 let spec = TableSpec::of(current);
                 let adds = Entry::of_body(&commit.body).adds();
                 Ok(Some(replace(attempt, &spec, current, adds)))
+            }
+            Self::Restore { version } => {
+                let restored = attempt.restore(current.clone(), *version).await?;
+                Ok(Some(restored))
             }
             Self::Merge(again) => merge::again(attempt, current, again).await.map(Some),
         }

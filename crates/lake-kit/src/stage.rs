@@ -85,6 +85,7 @@ impl Stage {
             releases: Releases {
                 asked: Some((release.name.clone(), release.version.clone())),
                 locked: false,
+                allow: Vec::new(),
                 target: machine.target.clone(),
             },
             declaration,

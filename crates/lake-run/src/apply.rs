@@ -86,8 +86,8 @@ async fn apply_tables(
         let row = record.tables.iter_mut().find(|row| row.name == table.name);
         let version = match applied.await? {
             Applied::Already(version, outside) => {
-                if let Some(row) = row {
-                    row.outside = outside.as_ref().map(said);
+                if let (Some(row), Some(outside)) = (row, outside) {
+                    row.outside = Some(said(&outside));
                 }
                 version
             }
@@ -103,7 +103,10 @@ async fn apply_tables(
                     if let Some((counts, rows)) = landed.again {
                         (row.counts, row.rows) = (counts, rows);
                     }
-                    row.outside = landed.outside.as_ref().map(said);
+                    // What was known when it was sealed is not known less now.
+                    if let Some(outside) = &landed.outside {
+                        row.outside = Some(said(outside));
+                    }
                 }
                 landed.version
             }
@@ -149,6 +152,7 @@ pub(crate) async fn sealed(root: &Root, table: &SealedTable) -> Result<(Commit, 
     let remake = match &table.remake {
         SealedRemake::Append => Remake::Append,
         SealedRemake::Replace => Remake::Replace,
+        SealedRemake::Restore { version } => Remake::Restore { version: *version },
         SealedRemake::Object { path, sha256 } => {
             let body = object(root, path, sha256).await?;
             serde_json::from_slice(&body).map_err(|e| RunError::State {

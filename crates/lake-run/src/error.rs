@@ -149,6 +149,12 @@ pub enum RunError {
         /// The version that it left.
         version: i64,
     },
+    /// What was asked for cannot be done like this.
+    #[error("{message}")]
+    Refused {
+        /// Why not, and what to do.
+        message: String,
+    },
     /// The state of the pipeline contradicts itself.
     #[error("{path}: {message}")]
     State {

@@ -22,6 +22,7 @@
 
 mod apply;
 mod audit;
+mod blocked;
 mod build;
 mod check;
 mod check_values;
@@ -48,6 +49,7 @@ mod read;
 mod record;
 mod refresh;
 mod reject;
+mod rollback;
 mod run;
 mod runs;
 mod seal;
@@ -78,6 +80,10 @@ pub use query::{Answer, query};
 pub use record::{
     FunctionRecord, InputRecord, MetricRecord, Outcome, ReasonCount, ReasonRecord, Report,
     RunRecord, StageRecord, TableRecord, TableVersion, TransformRecord,
+};
+pub use rollback::{
+    Goal, OutsideCommit, PendingAgain, RestoredTable, Rollback, RollbackOptions, RollbackPlan,
+    UndoneRun, plan_rollback,
 };
 pub use run::{Settings, Validated, reload, run, validate};
 pub use table_checks::CheckRecord;

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::apply::{self, Finished};
 use crate::audit;
+use crate::blocked::Blocked;
 use crate::check::{Checks, ReasonCounts, input_schema};
 use crate::discover::Discovered;
 use crate::error::{Result, RunError};
@@ -424,6 +425,7 @@ impl<'a> Load<'a> {
             status: "done".to_owned(),
             attempt: self.attempt.id.clone(),
             versions: last.map(|last| last.versions.clone()).unwrap_or_default(),
+            blocked: Blocked::after(last, self.settings).releases,
             transform: self.transform.record.clone(),
             parameters: self.transform.parameters.records(),
             started_at: stages.started.timestamp_micros(),

@@ -7,6 +7,7 @@ use lake_delta::Snapshot;
 use lake_plugin::{Mode, Zone};
 use serde::Serialize;
 
+use crate::blocked::Blocked;
 use crate::discover::{Files, Left};
 use crate::error::{Result, RunError};
 use crate::load::Load;
@@ -106,7 +107,8 @@ pub struct Unfinished {
 /// What a run would fail with before it reads.
 pub async fn plan(settings: &Settings, reload: bool) -> Result<Plan> {
     let (state, unfinished) = State::look(&settings.root, &settings.pipeline.name).await?;
-    let transform = transform::load(settings).await?;
+    let transform =
+        transform::load(settings, &Blocked::after(state.last.as_ref(), settings)).await?;
     check_inputs(settings, transform.plugin.declaration())?;
     let files = if reload { Files::All } else { Files::Pending };
     let work = Work::find(settings, &state, &transform, files, &HashSet::new()).await?;

@@ -66,6 +66,11 @@ pub(crate) enum SealedRemake {
     Append,
     /// Its files take the place of all others.
     Replace,
+    /// The table is as it was at this version, or empty where there is none.
+    Restore {
+        /// The version.
+        version: Option<i64>,
+    },
     /// As an object says: a merge.
     Object {
         /// The object, relative to the pipeline's root.
@@ -124,7 +129,8 @@ pub struct RunRecord {
     /// The run's number, from 1, without gaps.
     pub run: i64,
     /// What kind of run: `load` (new files), `reload` (all files once more), `recompute` (no
-    /// files, another logic), `undo` (another run is taken back) or `void` (a number without a run).
+    /// files, another logic), `rollback` (tables are again what an earlier run left), `undo`
+    /// (another run is taken back) or `void` (a number without a run).
     pub kind: String,
     /// How it ended: `done`, `undone` (the next run takes it back), `void`, or `stopped` (nothing
     /// was published, and it has no number).
@@ -135,6 +141,12 @@ pub struct RunRecord {
     /// The run that it takes back.
     #[serde(default)]
     pub undoes: Option<i64>,
+    /// The run whose state it brings back; 0 is the state before the first.
+    #[serde(default)]
+    pub restores: Option<i64>,
+    /// Releases that this pipeline must not use any more, since somebody rolled back from them.
+    #[serde(default)]
+    pub blocked: Vec<TransformRecord>,
     /// The attempt: the name of its directories.
     #[serde(default)]
     pub attempt: String,
@@ -207,7 +219,13 @@ impl RunRecord {
         }
     }
 
-    fn after(run: i64, before: Option<&Self>, (attempt, now): (&str, i64), why: String) -> Self {
+    /// A run that changes no table by itself: of the tables it says what `before` said.
+    pub(crate) fn after(
+        run: i64,
+        before: Option<&Self>,
+        (attempt, now): (&str, i64),
+        why: String,
+    ) -> Self {
         let before = before.cloned().unwrap_or_default();
         let tables = before.tables.into_iter().map(|row| TableRecord {
             counts: Counts::default(),
@@ -227,6 +245,7 @@ impl RunRecord {
             parameters: before.parameters,
             tables: tables.collect(),
             versions: before.versions,
+            blocked: before.blocked,
             ..Self::default()
         }
     }
@@ -427,16 +446,19 @@ pub(crate) fn runs_spec() -> TableSpec {
         field("detail", Utf8),
     ];
     let transform = ["name", "version", "digest"].map(|name| field(name, Utf8));
+    let transform = transform.to_vec();
     let fields = vec![
         field("run", Int64),
         field("kind", Utf8),
         field("status", Utf8),
         field("why", Utf8),
         field("undoes", Int64),
+        field("restores", Int64),
+        field("blocked", list_of(transform.clone())),
         field("attempt", Utf8),
         field(
             "transform",
-            DataType::Struct(Fields::from(transform.to_vec())),
+            DataType::Struct(Fields::from(transform.clone())),
         ),
         field(
             "parameters",

@@ -13,6 +13,7 @@ use lake_delta::Root;
 use lake_pipeline::Pipeline;
 use lake_plugin::Declaration;
 
+use crate::blocked::Blocked;
 use crate::build::Profile;
 use crate::discover::{Discovered, Files};
 use crate::error::{Result, RunError};
@@ -191,7 +192,8 @@ async fn once(settings: &Settings, files: Files) -> Result<Report> {
         Files::All => Opening::Repair,
     };
     let state = Box::pin(State::open(settings, opening)).await?;
-    let transform = transform::load(settings).await?;
+    let blocked = Blocked::after(state.last.as_ref(), settings);
+    let transform = transform::load(settings, &blocked).await?;
     check_inputs(settings, transform.plugin.declaration())?;
     stages.end("open");
 
@@ -205,7 +207,9 @@ async fn once(settings: &Settings, files: Files) -> Result<Report> {
             true => nothing_to_do(&state, work.found),
             false => {
                 let load = Load::new(settings, &state, &transform, work)?;
-                let published = publish(settings, &state, load, stages.clone()).await;
+                let attempt = load.attempt.id.clone();
+                let publish = Box::pin(load.publish(stages.clone()));
+                let published = alone(settings, &state, &attempt, publish).await;
                 published.map_err(|error| named(error, settings, &state))?
             }
         };
@@ -221,26 +225,26 @@ async fn once(settings: &Settings, files: Files) -> Result<Report> {
     }
 }
 
-/// Publishes while others can see that this run is at work.
-async fn publish(
+/// Does what a run does on `state`, while others can see that it is at work.
+pub(crate) async fn alone<T>(
     settings: &Settings,
     state: &State,
-    load: Load<'_>,
-    stages: Stages,
-) -> Result<Report> {
-    let live = Live::enter(settings, &state.root, &load.attempt.id).await?;
-    let published = async {
+    attempt: &str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let live = Live::enter(settings, &state.root, attempt).await?;
+    let done = async {
         // Another may have come to its end since the state was read.
         if state.is_outrun().await? {
             let run = state.finished + 1;
             return Err(RunError::OtherRun { run });
         }
         probe::probe(&state.root).await?;
-        Box::pin(load.publish(stages)).await
+        work.await
     }
     .await;
     live.leave().await;
-    published
+    done
 }
 
 /// An error of a run, as what it means for whoever has started it.
@@ -266,7 +270,7 @@ pub struct Validated {
 /// # Errors
 /// What a run would fail with before it reads.
 pub async fn validate(settings: &Settings) -> Result<Validated> {
-    let transform = transform::load(settings).await?;
+    let transform = transform::load(settings, &Blocked::default()).await?;
     check_inputs(settings, transform.plugin.declaration())?;
     let state = State::blank(&settings.root, &settings.pipeline.name);
     let load = Load::new(settings, &state, &transform, Work::default())?;

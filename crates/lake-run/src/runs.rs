@@ -1,5 +1,6 @@
 //! `_lake/runs`: the rows that runs leave, and the commit that finishes a run.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -7,6 +8,7 @@ use arrow::json::LineDelimitedWriter;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use lake_delta::{Applied, Attempt, Remake, Root, Snapshot, Stamp};
+use serde::de::DeserializeOwned;
 
 use crate::apply::summed_up;
 use crate::error::{Result, RunError};
@@ -48,12 +50,18 @@ impl Runs {
         Ok(found.into_iter().find(|record| record.run == run))
     }
 
-    /// The runs that a condition chooses, newest first, and not more than `limit`.
-    pub(crate) async fn records(
-        &self,
-        condition: &str,
-        limit: Option<usize>,
-    ) -> Result<Vec<RunRecord>> {
+    /// The digests of the releases that computed the runs that a condition chooses.
+    pub(crate) async fn digests(&self, condition: &str) -> Result<BTreeSet<String>> {
+        let sql = format!(
+            "SELECT DISTINCT transform['digest'] AS digest FROM runs WHERE {condition} \
+             AND status = 'done' AND undoes IS NULL"
+        );
+        let found = rows::<Digest>(RUNS, &self.query(&sql).await?)?;
+        Ok(found.into_iter().map(|row| row.digest).collect())
+    }
+
+    /// What a query of `runs` answers; nothing where there are none.
+    async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
         let Some(table) = &self.table else {
             return Ok(Vec::new());
         };
@@ -62,6 +70,16 @@ impl Runs {
         self.root.register(&session.runtime_env());
         let provider = table.provider().await?;
         session.register_table("runs", provider).map_err(failed)?;
+        let rows = session.sql(sql).await.map_err(failed)?;
+        rows.collect().await.map_err(failed)
+    }
+
+    /// The runs that a condition chooses, newest first, and not more than `limit`.
+    pub(crate) async fn records(
+        &self,
+        condition: &str,
+        limit: Option<usize>,
+    ) -> Result<Vec<RunRecord>> {
         let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
         // A repair can record a run twice, and both rows say the same.
         let sql = format!(
@@ -69,8 +87,7 @@ impl Runs {
              CAST(sealed_at AS BIGINT) AS sealed_at) \
              FROM runs WHERE {condition} ORDER BY run DESC{limit}"
         );
-        let rows = session.sql(&sql).await.map_err(failed)?;
-        let mut records = from_batches(&rows.collect().await.map_err(failed)?)?;
+        let mut records = rows::<RunRecord>(RUNS, &self.query(&sql).await?)?;
         records.dedup_by_key(|record| record.run);
         // A run can be taken back that was just being finished.
         let undone: Vec<i64> = records.iter().filter_map(|record| record.undoes).collect();
@@ -83,9 +100,16 @@ impl Runs {
     }
 }
 
-fn from_batches(batches: &[RecordBatch]) -> Result<Vec<RunRecord>> {
+#[derive(serde::Deserialize)]
+struct Digest {
+    #[serde(default)]
+    digest: String,
+}
+
+/// The rows of `batches`, which come from one of lake's own tables.
+pub(crate) fn rows<T: DeserializeOwned>(table: &str, batches: &[RecordBatch]) -> Result<Vec<T>> {
     let broken = |message: String| RunError::State {
-        path: RUNS.to_owned(),
+        path: table.to_owned(),
         message: format!("a row cannot be read: {message}"),
     };
     let mut writer = LineDelimitedWriter::new(Vec::new());

@@ -50,6 +50,7 @@ pub(crate) async fn seal(
         let remake = match change.remake() {
             Remake::Append => SealedRemake::Append,
             Remake::Replace => SealedRemake::Replace,
+            Remake::Restore { version } => SealedRemake::Restore { version: *version },
             // Nobody else can have changed a table that is not there yet.
             Remake::Merge(_) if commit.base < 0 => SealedRemake::Append,
             merge @ Remake::Merge(_) => {

@@ -21,7 +21,7 @@ const ORDER: [&str; 8] = [
 ];
 
 /// How long the stages take.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Stages {
     pub(crate) started: DateTime<Utc>,
     begun: Instant,

@@ -3,7 +3,6 @@
 //! A crate at a path wins while developing. A release is loaded only where a trusted key has
 //! signed it, from a private copy of exactly the bytes that were signed.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,12 +15,14 @@ use lake_registry::{
 };
 use semver::Version;
 
+use crate::blocked::Blocked;
 use crate::build::{Profile, build};
 use crate::error::{Result, RunError};
 use crate::logic::Logic;
 use crate::parameters::{self, Parameters};
 use crate::record::TransformRecord;
 use crate::run::Settings;
+use crate::state::State;
 
 /// Which release to take, beside what the pipeline file says.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +31,9 @@ pub struct Releases {
     pub asked: Option<(String, Version)>,
     /// Whether the lock has to pin the release, and no path may win over it.
     pub locked: bool,
+    /// Blocked releases that may be used again: by version, `name@version`, or the beginning of a
+    /// digest.
+    pub allow: Vec<String>,
     /// The target triple of this host.
     pub target: String,
 }
@@ -59,8 +63,14 @@ pub fn declaration(wanted: &TransformRef, cache: &Path, profile: Profile) -> Res
     Ok(plugin.declaration().clone())
 }
 
-/// Loads the transform that a pipeline names.
-pub(crate) async fn load(settings: &Settings) -> Result<Transform> {
+/// Loads the transform that a pipeline names, if it is not blocked.
+pub(crate) async fn load(settings: &Settings, blocked: &Blocked) -> Result<Transform> {
+    let mut transform = find(settings, blocked).await?;
+    transform.warnings.extend(blocked.warnings());
+    Ok(transform)
+}
+
+async fn find(settings: &Settings, blocked: &Blocked) -> Result<Transform> {
     check_asked(settings)?;
     let wanted = &settings.pipeline.transform;
     match &wanted.path {
@@ -72,9 +82,9 @@ pub(crate) async fn load(settings: &Settings) -> Result<Transform> {
                     path.display()
                 )));
             }
-            from_crate(settings, path)
+            from_crate(settings, path, blocked)
         }
-        _ => from_registry(settings).await,
+        _ => from_registry(settings, blocked).await,
     }
 }
 
@@ -89,7 +99,7 @@ fn check_asked(settings: &Settings) -> Result<()> {
     }
 }
 
-fn from_crate(settings: &Settings, path: &Path) -> Result<Transform> {
+fn from_crate(settings: &Settings, path: &Path, blocked: &Blocked) -> Result<Transform> {
     let wanted = &settings.pipeline.transform;
     let library = build(&wanted.name, path, &settings.cache, settings.profile)?;
     let digest = library.file_stem().unwrap_or_default();
@@ -99,23 +109,25 @@ fn from_crate(settings: &Settings, path: &Path) -> Result<Transform> {
     // The version of a crate at a path stays what it is while its code changes.
     let release = format!("{version}+{}", digest.get(..12).unwrap_or(&digest));
     let parameters = parameters_of(settings, &plugin)?;
+    let record = TransformRecord {
+        name: wanted.name.clone(),
+        version,
+        digest,
+    };
+    blocked.check(&record)?;
     Ok(Transform {
         logic: Logic::of(plugin.declaration(), &release, &parameters.records()),
         parameters,
         chosen: format!("built from {}, which wins over releases", path.display()),
         warnings: Vec::new(),
         plugin,
-        record: TransformRecord {
-            name: wanted.name.clone(),
-            version,
-            digest,
-        },
+        record,
     })
 }
 
-async fn from_registry(settings: &Settings) -> Result<Transform> {
+async fn from_registry(settings: &Settings, blocked: &Blocked) -> Result<Transform> {
     let wanted = &settings.pipeline.transform;
-    let (choice, release, registry) = resolve(settings, Pinned::ByLock).await?;
+    let (choice, release, registry) = resolve(settings, Pinned::ByLock, blocked).await?;
     let failed = |e: lake_registry::Error| fault(&wanted.name, e.to_string());
     let place = settings.cache.join("releases");
     let library = match cached_copy(&place, &choice.artifact).map_err(failed)? {
@@ -176,6 +188,7 @@ pub(crate) enum Pinned {
 pub(crate) async fn resolve(
     settings: &Settings,
     pinned: Pinned,
+    blocked: &Blocked,
 ) -> Result<(Choice, Verified, Registry)> {
     let wanted = &settings.pipeline.transform;
     let failed = |e: lake_registry::Error| fault(&wanted.name, e.to_string());
@@ -198,8 +211,13 @@ pub(crate) async fn resolve(
         .as_ref()
         .and_then(|lock| lock.get(&settings.pipeline.name));
     let asked = settings.releases.asked.as_ref().map(|(_, version)| version);
-    // One release is named: the others need not be read.
-    let named = asked.or(entry.map(|entry| &entry.version));
+    let blocked = blocked.digests();
+    // One release is named: the others need not be read, unless one of them has to take its place.
+    let pinned = entry.filter(|entry| {
+        let mut digests = entry.targets.values().chain([&entry.release]);
+        !digests.any(|digest| blocked.contains(digest))
+    });
+    let named = asked.or(pinned.map(|entry| &entry.version));
     let releases = match named {
         Some(version) => {
             let found = registry.find(&wanted.name, version.clone(), &trusted).await;
@@ -225,7 +243,7 @@ pub(crate) async fn resolve(
         request: asked,
         lock: entry,
         locked: settings.releases.locked,
-        blocked: &BTreeSet::new(),
+        blocked: &blocked,
         host: &host,
         target: &settings.releases.target,
     };
@@ -263,7 +281,19 @@ pub async fn update(settings: &Settings) -> Result<Update> {
     let wanted = &settings.pipeline.transform;
     let failed = |e: lake_registry::Error| fault(&wanted.name, e.to_string());
     check_asked(settings)?;
-    let (choice, release, _) = resolve(settings, Pinned::Anew).await?;
+    let mut warnings = Vec::new();
+    let blocked = match State::look(&settings.root, &settings.pipeline.name).await {
+        Ok((state, _)) => Blocked::after(state.last.as_ref(), settings),
+        // Whoever writes the lock need not see the tables.
+        Err(error) => {
+            warnings.push(format!(
+                "whether a release is blocked since a rollback is not known: {error}"
+            ));
+            Blocked::default()
+        }
+    };
+    let (choice, release, _) = resolve(settings, Pinned::Anew, &blocked).await?;
+    warnings.extend(choice.warnings.iter().map(ToString::to_string));
     let path = lock_path(settings);
     let mut lock = Lock::read(&path).map_err(failed)?.unwrap_or_default();
     let after = LockEntry::of(&release);
@@ -275,7 +305,7 @@ pub async fn update(settings: &Settings) -> Result<Update> {
         before,
         after,
         chosen: choice.to_string(),
-        warnings: choice.warnings.iter().map(ToString::to_string).collect(),
+        warnings,
     })
 }
 

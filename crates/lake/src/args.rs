@@ -47,6 +47,9 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
+    /// Bring back what an earlier run has left: tables, what is loaded, and the release
+    #[command(disable_version_flag = true)]
+    Rollback(Box<Rollback>),
     /// Say what a run would do and why, and write nothing
     Plan {
         #[command(flatten)]
@@ -165,6 +168,49 @@ impl Pipeline {
     }
 }
 
+/// What is brought back, and how.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("goal").required(true).args(["version", "last", "table"]))]
+pub(crate) struct Rollback {
+    #[command(flatten)]
+    pub(crate) pipeline: Pipeline,
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Bring back what this run has left; 0 is the state before the first
+    #[arg(long, value_name = "RUN")]
+    pub(crate) version: Option<i64>,
+    /// Undo the last run
+    #[arg(long)]
+    pub(crate) last: bool,
+    /// Bring back this table alone
+    #[arg(long, value_name = "ZONE/TABLE", requires = "table_version")]
+    pub(crate) table: Option<String>,
+    /// The Delta version of that table to bring back
+    #[arg(long, value_name = "VERSION", requires = "table")]
+    pub(crate) table_version: Option<i64>,
+    /// Say what it would do, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do it without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Leave the files of the undone runs marked as loaded, until their content changes
+    #[arg(long, conflicts_with = "table")]
+    pub(crate) keep_files: bool,
+    /// Block no release
+    #[arg(long, conflicts_with = "table")]
+    pub(crate) keep_release: bool,
+    /// Do not block this release, and allow it where it is blocked (may be given more than once)
+    #[arg(long, value_name = "RELEASE")]
+    pub(crate) allow: Vec<String>,
+    /// Undo what others have committed since as well
+    #[arg(long)]
+    pub(crate) discard_outside: bool,
+    /// How to say what was done
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
 /// Which release of the transform is used.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Release {
@@ -174,6 +220,10 @@ pub(crate) struct Release {
     /// Use what lake.lock pins and nothing else: no transform.path, no newer release
     #[arg(long)]
     pub(crate) locked: bool,
+    /// Use this release although it is blocked since a rollback: a version, or the beginning of
+    /// its digest (may be given more than once)
+    #[arg(long, value_name = "RELEASE")]
+    pub(crate) allow: Vec<String>,
 }
 
 pub(crate) fn release(text: &str) -> Result<(String, semver::Version), String> {
@@ -275,6 +325,7 @@ impl Command {
             | Self::History { output, .. }
             | Self::Diff { output, .. }
             | Self::Validate { output, .. } => *output == Format::Json,
+            Self::Rollback(rollback) => rollback.output == Format::Json,
             Self::Query { output, .. } => *output == QueryFormat::Json,
             Self::Inspect(inspect) => inspect.output == Format::Json,
             Self::Plugin { command } => command.wants_json(),

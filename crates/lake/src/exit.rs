@@ -29,7 +29,7 @@ pub(crate) enum Failure {
 impl Failure {
     fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Run(RunError::Pipeline { .. }) => 2,
+            Self::Usage(_) | Self::Run(RunError::Pipeline { .. } | RunError::Refused { .. }) => 2,
             Self::Run(RunError::Stopped { .. }) | Self::Differs(_) => 3,
             Self::Run(RunError::OtherRun { .. } | RunError::Live { .. }) => 4,
             Self::Kit(KitError::Usage { .. }) => 2,

@@ -58,6 +58,15 @@ pub(crate) fn text(history: &History) -> String {
             let _ = writeln!(text, "\n  {}: {why}", name(record));
         }
     }
+    let newest = history.runs.iter().find(|record| record.run > 0);
+    for release in newest.iter().flat_map(|record| &record.blocked) {
+        let _ = writeln!(
+            text,
+            "\n  blocked: {}, until `lake run --allow {}`",
+            crate::rollback::named(release),
+            release.version
+        );
+    }
     if history.more {
         text.push_str("\n  There are older ones: --limit says how many are shown.\n");
     }
@@ -112,7 +121,7 @@ fn release(record: &RunRecord) -> String {
         .to_owned()
 }
 
-fn when(micros: i64) -> String {
+pub(crate) fn when(micros: i64) -> String {
     let when = DateTime::from_timestamp_micros(micros);
     when.map_or_else(String::new, |when| {
         when.format("%Y-%m-%d %H:%M:%SZ").to_string()
@@ -141,6 +150,12 @@ pub(crate) fn one(record: &RunRecord) -> String {
         release(record),
         record.transform.digest
     );
+    if let Some(run) = record.restores {
+        let _ = writeln!(text, "  restores run {run}");
+    }
+    for release in &record.blocked {
+        let _ = writeln!(text, "  blocked  {} {}", release.name, release.version);
+    }
     for parameter in &record.parameters {
         let _ = writeln!(
             text,

@@ -17,6 +17,7 @@ mod plugin;
 mod progress;
 mod release;
 mod release_text;
+mod rollback;
 mod summary;
 
 use std::io::{self, Write};
@@ -103,6 +104,7 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
                 Format::Json => format!("{}\n", summary::json(&report)),
             })
         }
+        Command::Rollback(wanted) => rollback::perform(*wanted),
         Command::Plan {
             pipeline,
             common,
@@ -233,6 +235,7 @@ fn watched<F: Future>(
 fn released(mut settings: lake_run::Settings, release: args::Release) -> lake_run::Settings {
     settings.releases.asked = release.transform;
     settings.releases.locked = release.locked;
+    settings.releases.allow = release.allow;
     settings
 }
 

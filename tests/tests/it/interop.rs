@@ -101,7 +101,7 @@ fn agree(lake: &Lake, files: &[PathBuf]) {
 }
 
 #[track_caller]
-fn python(arguments: &[&str]) -> Ended {
+pub(crate) fn python(arguments: &[&str]) -> Ended {
     let python = workspace().join(".venv/bin/python");
     assert!(
         Path::new(&python).is_file(),

@@ -42,6 +42,8 @@ mod releases;
 #[cfg(test)]
 mod replace;
 #[cfg(test)]
+mod rollback;
+#[cfg(test)]
 mod roots;
 #[cfg(test)]
 mod run;

@@ -90,7 +90,7 @@ pub(crate) fn built(which: &str) -> &'static Built {
     &all[which]
 }
 
-fn build(which: &str, version: &str, changes: Changes) -> Built {
+pub(crate) fn build(which: &str, version: &str, changes: &[(&str, &str)]) -> Built {
     let directory = target()
         .join("lake-tests/releases")
         .join(which.replace(' ', "-"));

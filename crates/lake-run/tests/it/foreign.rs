@@ -161,6 +161,16 @@ impl Table {
         fs::rename(&self.place, away.join(name)).unwrap();
     }
 
+    /// Deletes the data files that the newest version does not name, as VACUUM does.
+    pub(crate) fn delete_unnamed_files(&self) {
+        let active = self.active();
+        let named = self.actions().into_iter();
+        let adds = named.filter_map(|action| Some(action.get("add")?["path"].as_str()?.to_owned()));
+        for path in adds.filter(|path| !active.contains_key(path)) {
+            let _ = fs::remove_file(self.place.join(path));
+        }
+    }
+
     fn commits(&self) -> BTreeMap<i64, PathBuf> {
         let Ok(entries) = fs::read_dir(self.place.join("_delta_log")) else {
             return BTreeMap::new();

@@ -1,7 +1,9 @@
 //! Killed at any operation, then run again: the same rows, once.
 
-use lake_run::Outcome;
+use lake_run::{Outcome, Result};
+use lake_testing::FailingStore;
 
+use crate::rollback::{back_through, to};
 use crate::support::{Lake, SEALS, Tables, healthy};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -11,7 +13,7 @@ async fn a_first_run_that_is_killed_at_any_operation_loses_nothing_and_loads_not
     whole.publish().await;
     let expected = whole.tables().await;
     assert_eq!(expected.counts(), [5, 4, 2, 2, 1]);
-    kill_everywhere(&lake, &expected).await;
+    kill_everywhere(&lake, &expected, Doing::Run).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -23,7 +25,20 @@ async fn a_second_run_that_is_killed_at_any_operation_loses_nothing_and_loads_no
     whole.publish().await;
     let expected = whole.tables().await;
     assert_eq!(expected.counts(), [7, 6, 3, 4, 2]);
-    kill_everywhere(&lake, &expected).await;
+    kill_everywhere(&lake, &expected, Doing::Run).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_that_is_killed_at_any_operation_is_done_in_whole_or_not_at_all() {
+    let lake = Lake::new().await;
+    lake.publish().await;
+    lake.correction_and_news();
+    lake.publish().await;
+    let whole = lake.fork();
+    rollback(&whole, &healthy()).await.unwrap();
+    let expected = whole.tables().await;
+    assert_eq!(expected.counts(), [5, 4, 2, 2, 3]);
+    kill_everywhere(&lake, &expected, Doing::Rollback).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,7 +65,10 @@ async fn a_recovery_that_is_killed_at_any_operation_is_finished_by_the_next_one(
             );
             return;
         }
-        assert_ends_as_if_undisturbed(&lake, &expected, &format!("recovery operation {n}")).await;
+        let at = format!("recovery operation {n}");
+        let next = lake.run_through(&healthy()).await;
+        assert!(next.is_ok(), "{at}: {next:?}");
+        assert_eq!(lake.tables().await, expected, "{at}");
     }
 }
 
@@ -61,12 +79,32 @@ async fn a_query_finishes_a_run_that_was_sealed() {
     assert_eq!(lake.tables().await.counts(), [5, 4, 2, 2, 1]);
 }
 
-/// Kills a run of `lake` at every operation on its store: with another run
-/// after it, it ends like one that was not killed.
-async fn kill_everywhere(lake: &Lake, expected: &Tables) {
+/// What is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Run,
+    Rollback,
+}
+
+impl Doing {
+    async fn go(self, lake: &Lake, store: &FailingStore) -> Result<()> {
+        match self {
+            Self::Run => lake.run_through(store).await.map(|_| ()),
+            Self::Rollback => rollback(lake, store).await,
+        }
+    }
+}
+
+async fn rollback(lake: &Lake, store: &FailingStore) -> Result<()> {
+    back_through(lake, store, to(1)).await.map(|_| ())
+}
+
+/// Kills it at every operation on its store: with another one after it, it
+/// ends like one that was not killed.
+async fn kill_everywhere(lake: &Lake, expected: &Tables, doing: Doing) {
     let mut sealed = 0;
     for n in 1.. {
-        match killed(lake, expected, n).await {
+        match killed(lake, expected, doing, n).await {
             Some(was_sealed) => sealed += usize::from(was_sealed),
             None => break,
         }
@@ -74,14 +112,14 @@ async fn kill_everywhere(lake: &Lake, expected: &Tables) {
     assert!(sealed > 20, "only {sealed} kills came after the seal");
 }
 
-/// A kill at the `n`th operation, and the run after it: whether the killed run
-/// had been sealed; `None` where it came to its end first.
-async fn killed(lake: &Lake, expected: &Tables, n: usize) -> Option<bool> {
+/// A kill at the `n`th operation, and another one after it: whether the killed
+/// one had been sealed; `None` where it came to its end first.
+async fn killed(lake: &Lake, expected: &Tables, doing: Doing, n: usize) -> Option<bool> {
     let (seals, commits) = (lake.files(SEALS), lake.files("_delta_log/"));
     let lake = lake.fork();
     let store = healthy();
     store.stop_from(n);
-    let outcome = lake.run_through(&store).await;
+    let outcome = doing.go(&lake, &store).await;
     let Some(operation) = store.stopped_at() else {
         outcome.unwrap();
         assert_eq!(lake.tables().await, *expected);
@@ -93,13 +131,11 @@ async fn killed(lake: &Lake, expected: &Tables, n: usize) -> Option<bool> {
         let found = lake.files("_delta_log/");
         assert_eq!(found, commits, "{at}: seen without a seal");
     }
-    assert_ends_as_if_undisturbed(&lake, expected, &at).await;
-    Some(was_sealed)
-}
-
-async fn assert_ends_as_if_undisturbed(lake: &Lake, expected: &Tables, at: &str) {
-    if let Err(error) = lake.run_through(&healthy()).await {
-        panic!("{at}: the next run failed: {error}");
+    // A rollback that was sealed is finished by any command, and not asked for twice.
+    if doing == Doing::Run || !was_sealed {
+        let next = doing.go(&lake, &healthy()).await;
+        next.unwrap_or_else(|error| panic!("{at}: the next one failed: {error}"));
     }
     assert_eq!(lake.tables().await, *expected, "{at}");
+    Some(was_sealed)
 }

@@ -15,6 +15,8 @@ mod model;
 #[cfg(test)]
 mod outside;
 #[cfg(test)]
+mod rollback;
+#[cfg(test)]
 mod seal;
 #[cfg(test)]
 mod storage;

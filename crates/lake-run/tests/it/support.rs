@@ -119,6 +119,11 @@ impl Lake {
         file.set_modified(received).unwrap();
     }
 
+    /// A file is gone from where it arrived.
+    pub(crate) fn take_away(&self, name: &str) {
+        fs::remove_file(self.inputs.path().join(name)).unwrap();
+    }
+
     /// The same lake once more, with a root that goes its own way.
     pub(crate) fn fork(&self) -> Self {
         Self {

@@ -1,0 +1,611 @@
+//! Rollback: tables, source state and code are again what a run has left.
+//!
+//! It is a run of its own, sealed and applied like any other. No row is read or written: every
+//! table gets the files that it had then, `_lake/files` among them, so that what the undone runs
+//! have loaded is pending again; and releases that came into use only with them are blocked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use lake_delta::{Attempt, Impact, Prepared, Snapshot};
+use object_store::ObjectStoreExt;
+use serde::Serialize;
+
+use crate::apply::{self, Finished, note_version};
+use crate::blocked::{Blocked, is_named};
+use crate::error::{Result, RunError};
+use crate::memory;
+use crate::record::{FILES, RUNS, RunRecord, TableRecord, TransformRecord, app};
+use crate::run::{Settings, alone};
+use crate::runs::Runs;
+use crate::seal::{self, data_path};
+use crate::stages::Stages;
+use crate::state::{Opening, State, tables};
+
+/// How many data files are looked for at a time.
+const LOOKED_FOR: usize = 16;
+
+/// What is to be brought back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Goal {
+    /// What this run has left; 0 is the state before the first.
+    Run(i64),
+    /// What was there before the last run.
+    BeforeLast,
+    /// One table alone, at a version of its own.
+    Table {
+        /// The table, as `zone/name`.
+        name: String,
+        /// Its Delta version.
+        version: i64,
+    },
+}
+
+/// A rollback that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollbackOptions {
+    /// What is to be brought back.
+    pub goal: Goal,
+    /// The files of the undone runs stay marked as loaded: they are read again only when their
+    /// content changes.
+    pub keep_files: bool,
+    /// No release is blocked.
+    pub keep_release: bool,
+    /// What others have committed since goes as well.
+    pub discard_outside: bool,
+}
+
+/// What a rollback does, and what stands in its way.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RollbackPlan {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Where its tables are.
+    pub root: String,
+    /// The last run, whose state there is now.
+    pub from: i64,
+    /// The run whose state there will be; `None` where one table goes back alone.
+    pub to: Option<i64>,
+    /// The runs that are undone, newest first.
+    pub undone: Vec<UndoneRun>,
+    /// What becomes of each table.
+    pub tables: Vec<RestoredTable>,
+    /// Files that will be pending again.
+    pub pending: Vec<PendingAgain>,
+    /// Releases that will be blocked.
+    pub blocked: Vec<TransformRecord>,
+    /// The release that the state comes from.
+    pub release: TransformRecord,
+    /// Commits of others that go as well.
+    pub outside: Vec<OutsideCommit>,
+    /// Why it cannot be done like this, and what to do.
+    pub obstacles: Vec<String>,
+    /// What somebody should know before.
+    pub warnings: Vec<String>,
+}
+
+/// A run that a rollback undoes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UndoneRun {
+    /// Its number.
+    pub run: i64,
+    /// What kind of run it was.
+    pub kind: String,
+    /// When it was sealed, in microseconds since 1970, UTC.
+    pub sealed_at: i64,
+    /// The release that computed it.
+    pub release: TransformRecord,
+    /// How many files it loaded.
+    pub files: u64,
+}
+
+/// What a rollback makes of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestoredTable {
+    /// The table, as `zone/name`.
+    pub name: String,
+    /// The version that it has.
+    pub version: i64,
+    /// The version whose content it gets; `None` where it becomes empty.
+    pub restores: Option<i64>,
+    /// How many rows it has.
+    pub rows: u64,
+    /// How many rows it will have.
+    pub rows_after: u64,
+    /// How many data files come back.
+    pub files_restored: u64,
+    /// How many data files go.
+    pub files_removed: u64,
+}
+
+/// A file that a rollback makes pending again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PendingAgain {
+    /// The input.
+    pub input: String,
+    /// Where it was.
+    pub path: String,
+    /// The run that loaded it last.
+    pub run: i64,
+    /// Whether it is still there.
+    pub exists: bool,
+}
+
+/// A commit of somebody else that a rollback undoes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutsideCommit {
+    /// The table, as `zone/name`.
+    pub table: String,
+    /// Its version.
+    pub version: i64,
+    /// What it says that it is.
+    pub operation: String,
+}
+
+/// A rollback that is prepared and not carried out.
+#[derive(Debug)]
+pub struct Rollback {
+    settings: Settings,
+    state: State,
+    attempt: Attempt,
+    /// The record of the run whose state is brought back.
+    before: Option<RunRecord>,
+    changes: Vec<Prepared>,
+    stages: Stages,
+    /// What it does.
+    pub plan: RollbackPlan,
+}
+
+/// Says what a rollback would do. Nothing is written, not even to finish a sealed run.
+///
+/// # Errors
+/// [`RunError::NoRun`] where nothing is left of the run, and those of the store and the library.
+pub async fn plan_rollback(settings: &Settings, options: &RollbackOptions) -> Result<RollbackPlan> {
+    let (state, unfinished) = State::look(&settings.root, &settings.pipeline.name).await?;
+    let mut rollback = Rollback::of(settings, state, options).await?;
+    if let Some(seal) = unfinished {
+        rollback.plan.warnings.push(format!(
+            "run {} is sealed and not finished: a rollback finishes it first, and then it is one \
+             of those to be undone",
+            seal.run
+        ));
+    }
+    Ok(rollback.plan)
+}
+
+impl Rollback {
+    /// Prepares it, after finishing a sealed run as every command does.
+    ///
+    /// # Errors
+    /// As for [`plan_rollback`].
+    pub async fn prepare(settings: &Settings, options: &RollbackOptions) -> Result<Self> {
+        let state = Box::pin(State::open(settings, Opening::GoOn)).await?;
+        let warnings = state.warnings.clone();
+        let mut rollback = Self::of(settings, state, options).await?;
+        rollback.plan.warnings.splice(0..0, warnings);
+        Ok(rollback)
+    }
+
+    /// Carries it out, as a run; gives its record.
+    ///
+    /// # Errors
+    /// [`RunError::Refused`] where something stands in its way, [`RunError::OtherRun`] and
+    /// [`RunError::OutsideChange`] where it is not what was shown any more, and as for
+    /// [`run`](crate::run()).
+    pub async fn carry_out(mut self) -> Result<RunRecord> {
+        if !self.plan.obstacles.is_empty() {
+            return Err(RunError::Refused {
+                message: self.plan.obstacles.join("; "),
+            });
+        }
+        let (settings, state) = (self.settings.clone(), self.state.clone());
+        let attempt = self.attempt.id.clone();
+        alone(&settings, &state, &attempt, async {
+            let record = self.record();
+            let last = self.state.last.as_ref();
+            let sealed = seal::seal(&self.attempt, last, record, &self.changes).await?;
+            self.stages.end("seal");
+            let mut record = match apply::apply(&self.attempt, &sealed).await? {
+                Finished::Done(record, _) => *record,
+                Finished::Undone(by, why) => {
+                    let run = sealed.run;
+                    return Err(RunError::TakenBack { run, by, why });
+                }
+            };
+            self.stages.end("apply");
+            record.seconds = self.stages.total();
+            record.stages = std::mem::take(&mut self.stages.done);
+            Ok(record)
+        })
+        .await
+    }
+
+    async fn of(settings: &Settings, state: State, options: &RollbackOptions) -> Result<Self> {
+        let mut stages = Stages::new(settings.clock, Arc::clone(&settings.progress));
+        let runs = Runs::open(&state.root, &state.pipeline).await?;
+        let to = target(&runs, &state, &options.goal).await?;
+        let before = match to {
+            Some(0) => None,
+            Some(run) => runs.record(run).await?,
+            None => state.last.clone(),
+        };
+        let attempt = Attempt {
+            root: state.root.clone(),
+            pipeline: state.pipeline.clone(),
+            id: settings.attempt_id(),
+            session: settings.session()?,
+        };
+        state.root.register(&attempt.session.runtime_env());
+        let mut rollback = Self {
+            plan: RollbackPlan {
+                pipeline: state.pipeline.clone(),
+                root: state.root.display(),
+                from: state.finished,
+                to,
+                undone: Vec::new(),
+                tables: Vec::new(),
+                pending: Vec::new(),
+                blocked: Vec::new(),
+                release: before.clone().unwrap_or_default().transform,
+                outside: Vec::new(),
+                obstacles: Vec::new(),
+                warnings: Vec::new(),
+            },
+            settings: settings.clone(),
+            attempt,
+            before,
+            changes: Vec::new(),
+            stages: stages.clone(),
+            state,
+        };
+        rollback.restore(options).await?;
+        if let Some(to) = to {
+            let undone = runs.records(&format!("run > {to}"), None).await?;
+            let code = undone
+                .iter()
+                .filter(|record| record.status == "done" && record.undoes.is_none());
+            rollback.plan.undone = code.clone().map(UndoneRun::of).collect();
+            if !options.keep_release {
+                let used = runs.digests(&format!("run <= {to}")).await?;
+                rollback.block(code, &used);
+            }
+            if !options.keep_files {
+                rollback.find_files(to).await?;
+            }
+        }
+        rollback.judge(options);
+        stages.end("prepare");
+        rollback.stages = stages;
+        Ok(rollback)
+    }
+
+    /// Prepares every table.
+    async fn restore(&mut self, options: &RollbackOptions) -> Result<()> {
+        for name in tables(&self.state.root).await? {
+            let to = match &options.goal {
+                Goal::Table { name: wanted, .. } if *wanted != name => continue,
+                Goal::Table { version, .. } => Some(*version),
+                _ if name == RUNS || (options.keep_files && name == FILES) => continue,
+                _ => version(self.before.as_ref(), &name),
+            };
+            let Some(current) = self.state.table(&name).await? else {
+                continue;
+            };
+            let (has, rows) = (current.version(), current.rows());
+            if to.is_some_and(|version| version > has) {
+                return Err(RunError::Refused {
+                    message: format!(
+                        "{name} has no version {} yet: its newest one is {has}",
+                        to.unwrap_or_default()
+                    ),
+                });
+            }
+            let change = self.attempt.restore(current, to).await?;
+            if let Some(from) = to {
+                self.find_outside(&name, from).await?;
+            }
+            self.find_lost(&change).await?;
+            self.plan.tables.push(RestoredTable {
+                version: has,
+                restores: to,
+                rows,
+                rows_after: change.rows(),
+                files_restored: change.new_files().count() as u64,
+                files_removed: change.removed_files().count() as u64,
+                name,
+            });
+            self.changes.push(change);
+        }
+        if let Goal::Table { name, .. } = &options.goal
+            && self.plan.tables.is_empty()
+        {
+            return Err(RunError::Refused {
+                message: format!(
+                    "there is no table {name} at {}; it is named as zone/name, as in \
+                     standard/readings",
+                    self.state.root.display()
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    /// What others have committed since, and would be gone.
+    async fn find_outside(&mut self, name: &str, from: i64) -> Result<()> {
+        let app = app(&self.state.pipeline);
+        let root = &self.state.root;
+        let (commits, _) = lake_delta::outside_commits(root, name, from, &app).await?;
+        let commits = commits.into_iter();
+        let commits = commits.filter(|commit| commit.impact >= Impact::Rows);
+        self.plan
+            .outside
+            .extend(commits.map(|commit| OutsideCommit {
+                table: name.to_owned(),
+                version: commit.version,
+                operation: commit.operation,
+            }));
+        Ok(())
+    }
+
+    /// Data files that would be needed, and that somebody has deleted.
+    async fn find_lost(&mut self, change: &Prepared) -> Result<()> {
+        let store = self.state.root.store();
+        let looked = change.new_files().map(|(file, _)| {
+            let store = Arc::clone(&store);
+            async move {
+                let path = data_path(change.name(), file)?;
+                match store.head(&path).await {
+                    Ok(_) => Ok(None),
+                    Err(object_store::Error::NotFound { .. }) => Ok(Some(path)),
+                    Err(error) => Err(RunError::store(&path, error)),
+                }
+            }
+        });
+        let looked = futures::stream::iter(looked).buffer_unordered(LOOKED_FOR);
+        let lost: Vec<_> = looked.try_collect().await?;
+        let lost: Vec<_> = lost.into_iter().flatten().collect();
+        if let Some(first) = lost.first() {
+            self.plan.obstacles.push(format!(
+                "{} needs {} data files that are gone, such as {first}: somebody has deleted what \
+                 its versions since then do not name (VACUUM does); bring them back from a backup, \
+                 or go back to a later run",
+                change.name(),
+                lost.len()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The files that the undone runs have loaded.
+    async fn find_files(&mut self, to: i64) -> Result<()> {
+        let (root, pipeline) = (&self.state.root, &self.state.pipeline);
+        let Some(now) = Snapshot::open(root, pipeline, FILES).await? else {
+            return Ok(());
+        };
+        let failed = |e| RunError::sql(FILES, &e);
+        let session = &self.attempt.session;
+        let register = async |name: &str, table: &Snapshot| {
+            let provider = table.provider().await?;
+            session.register_table(name, provider).map_err(failed)?;
+            Ok::<_, RunError>(())
+        };
+        register("now", &now).await?;
+        let known = match version(self.before.as_ref(), FILES) {
+            Some(version) => {
+                let then = Snapshot::open_at(root, pipeline, FILES, version).await?;
+                register("then", &then).await?;
+                "WHERE NOT EXISTS (SELECT 1 FROM \"then\" AS t WHERE t.input = now.input AND \
+                 t.path = now.path AND t.hash = now.hash AND t.modified = now.modified)"
+            }
+            None => "",
+        };
+        let sql = format!(
+            "SELECT input, path, max(run) AS run FROM now {known} GROUP BY input, path \
+             HAVING max(run) > {to} ORDER BY input, path"
+        );
+        let rows = session.sql(&sql).await.map_err(failed)?;
+        let batches = rows.collect().await.map_err(failed)?;
+        for row in crate::runs::rows::<LoadedFile>(FILES, &batches)? {
+            self.plan.pending.push(PendingAgain {
+                exists: Path::new(&row.path).exists(),
+                input: row.input,
+                path: row.path,
+                run: row.run,
+            });
+        }
+        Ok(())
+    }
+
+    /// Releases that came into use only with the runs that are undone.
+    fn block<'r>(&mut self, undone: impl Iterator<Item = &'r RunRecord>, used: &BTreeSet<String>) {
+        let mut known = BTreeMap::new();
+        for record in undone {
+            let release = &record.transform;
+            let allowed = self.settings.releases.allow.iter();
+            let mut allowed = allowed.filter(|name| is_named(release, name));
+            if !release.digest.is_empty()
+                && !used.contains(&release.digest)
+                && allowed.next().is_none()
+            {
+                known.insert(release.digest.clone(), release.clone());
+            }
+        }
+        self.plan.blocked = known.into_values().collect();
+    }
+
+    /// What stands in the way, and what somebody should know.
+    fn judge(&mut self, options: &RollbackOptions) {
+        let plan = &mut self.plan;
+        if let Some(first) = plan.outside.first()
+            && !options.discard_outside
+        {
+            plan.obstacles.push(format!(
+                "others have committed {} times since, and that would be undone too, such as {} \
+                 of {} (version {}); --discard-outside agrees to that",
+                plan.outside.len(),
+                first.operation,
+                first.table,
+                first.version
+            ));
+        }
+        let gone: Vec<&PendingAgain> = plan.pending.iter().filter(|file| !file.exists).collect();
+        if let Some(first) = gone.first() {
+            plan.obstacles.push(format!(
+                "{} of the files to be loaded again are gone, such as {} (loaded by run {}): their \
+                 rows would be lost; bring them back, or leave all files of the undone runs \
+                 marked as loaded with --keep-files",
+                gone.len(),
+                first.path,
+                first.run
+            ));
+        }
+        if let Goal::Table { name, version } = &options.goal {
+            let rest = match name.split_once('/') {
+                Some(("standard", _)) => {
+                    "the next run with something to do computes all of consumption from it again, \
+                     and files that are loaded already are not loaded again: `lake run --reload` \
+                     does that"
+                }
+                Some(("consumption", _)) => {
+                    "it does not fit the tables that it is computed from, and the next run \
+                     computes it again"
+                }
+                _ if name == FILES => {
+                    "files of later runs are loaded again although their rows are in the tables"
+                }
+                _ => "other tables stay as they are",
+            };
+            plan.warnings.push(format!(
+                "{name} alone goes back to version {version}: {rest}"
+            ));
+        }
+        if self.changes.iter().all(Prepared::is_unchanged) && plan.obstacles.is_empty() {
+            plan.warnings
+                .push("every table has the rows that it had then".to_owned());
+        }
+    }
+
+    fn record(&self) -> RunRecord {
+        let now = (self.settings.clock)().timestamp_micros();
+        let run = self.state.finished + 1;
+        let why = match &self.plan.to {
+            Some(to) => format!("back to run {to}, undoing {}", numbers(&self.plan.undone)),
+            None => self.plan.warnings.join("; "),
+        };
+        let about = (self.attempt.id.as_str(), now);
+        let mut record = RunRecord::after(run, self.before.as_ref(), about, why);
+        "rollback".clone_into(&mut record.kind);
+        "done".clone_into(&mut record.status);
+        record.restores = self.plan.to;
+        record.host.clone_from(&self.settings.host);
+        record.started_at = self.stages.started.timestamp_micros();
+        record.seconds = self.stages.total();
+        record.stages = self.stages.done.clone();
+        record.peak_memory_bytes = memory::peak() as i64;
+        let last = self.state.last.as_ref();
+        record.blocked = Blocked::after(last, &self.settings).releases;
+        for release in &self.plan.blocked {
+            if !record.blocked.contains(release) {
+                record.blocked.push(release.clone());
+            }
+        }
+        record.versions = last.map_or_else(Vec::new, |last| last.versions.clone());
+        for row in &mut record.tables {
+            row.version = version(last, &row.name).unwrap_or(row.version);
+        }
+        for (change, restored) in self.changes.iter().zip(&self.plan.tables) {
+            let name = change.name();
+            if name.starts_with("_lake/") {
+                continue;
+            }
+            if !record.tables.iter().any(|row| row.name == name) {
+                record.tables.push(TableRecord {
+                    name: name.to_owned(),
+                    how: "unchanged".to_owned(),
+                    ..TableRecord::default()
+                });
+            }
+            let alone = self.plan.to.is_none();
+            for row in record.tables.iter_mut().filter(|row| row.name == name) {
+                row.rows = change.rows();
+                row.counts = change.counts;
+                if !change.is_unchanged() {
+                    "restored".clone_into(&mut row.how);
+                }
+                // What is computed from it does not know of that.
+                if alone {
+                    row.outside = Some(format!("RESTORE (version {})", restored.version + 1));
+                }
+            }
+            let next = match change.is_unchanged() {
+                true => restored.version,
+                false => change.next_version(),
+            };
+            note_version(&mut record, name, next);
+        }
+        record
+    }
+}
+
+/// One row of the files that become pending again.
+#[derive(serde::Deserialize)]
+struct LoadedFile {
+    input: String,
+    path: String,
+    run: i64,
+}
+
+impl UndoneRun {
+    fn of(record: &RunRecord) -> Self {
+        Self {
+            run: record.run,
+            kind: record.kind.clone(),
+            sealed_at: record.sealed_at,
+            release: record.transform.clone(),
+            files: record.inputs.iter().map(|input| input.files).sum(),
+        }
+    }
+}
+
+/// The run whose state is meant; `None` where it is not about runs.
+async fn target(runs: &Runs, state: &State, goal: &Goal) -> Result<Option<i64>> {
+    let last = state.finished;
+    let run = match goal {
+        Goal::Table { .. } => return Ok(None),
+        Goal::Run(run) => *run,
+        // A number that changed nothing is not what somebody wants to undo.
+        Goal::BeforeLast => {
+            let done = "status = 'done' AND undoes IS NULL";
+            let newest = runs.records(done, Some(1)).await?;
+            newest.first().map_or(0, |record| record.run) - 1
+        }
+    };
+    if run >= last || run < 0 {
+        return Err(RunError::Refused {
+            message: match last {
+                0 => "there is no run to go back from".to_owned(),
+                _ => format!("run {run} is not before the last one, which is run {last}"),
+            },
+        });
+    }
+    if run > 0 && runs.record(run).await?.is_none_or(|r| r.status == "undone") {
+        return Err(RunError::NoRun { run, last });
+    }
+    Ok(Some(run))
+}
+
+/// The version at which a run left a table.
+fn version(record: Option<&RunRecord>, name: &str) -> Option<i64> {
+    let mut rows = record?.versions.iter();
+    rows.find(|row| row.name == name).map(|row| row.version)
+}
+
+fn numbers(runs: &[UndoneRun]) -> String {
+    match runs {
+        [] => "nothing".to_owned(),
+        [one] => format!("run {}", one.run),
+        [newest, .., oldest] => format!("runs {} to {}", oldest.run, newest.run),
+    }
+}
