@@ -22,3 +22,5 @@ mod seal;
 mod storage;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod undo;
