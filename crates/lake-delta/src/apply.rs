@@ -89,7 +89,7 @@ pub async fn apply(
             Standing::Open {
                 outside: Some(outside),
                 ..
-            } if is_of_rows(&outside) && matches!(remake, Remake::Restore { .. }) => {
+            } if is_of_rows(&outside) && matches!(remake, Remake::Restore(_)) => {
                 return Ok(Applied::Impossible(outside));
             }
             Standing::Open { current, outside } => (current, outside),

@@ -45,6 +45,7 @@ pub use merge::Withdrawn;
 pub use prepare::{Attempt, Differences, Groups, Tombstones, Versions};
 pub use prepared::{Commit, Counts, Merged, Prepared, Stamp};
 pub use remake::Remake;
+pub use restore::Restored;
 pub use root::Root;
 pub use table::{Snapshot, TableSpec};
 pub use undo::{Undone, undo};

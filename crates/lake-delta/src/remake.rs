@@ -15,6 +15,7 @@ use crate::log::Entry;
 use crate::merge::{self, MergeAgain};
 use crate::prepare::Attempt;
 use crate::prepared::{Commit, Gone, Operation, Prepared};
+use crate::restore::Restored;
 use crate::scan::data_files;
 use crate::{Result, Snapshot, TableSpec};
 
@@ -26,11 +27,8 @@ pub enum Remake {
     Append,
     /// Its files take the place of all others.
     Replace,
-    /// The table is as it was at this version, or empty where there is none.
-    Restore {
-        /// The version.
-        version: Option<i64>,
-    },
+    /// The table is again what it was.
+    Restore(Restored),
     /// Its rows are merged again.
     Merge(Arc<MergeAgain>),
 }
@@ -59,10 +57,7 @@ impl Remake {
                 let adds = Entry::of_body(&commit.body).adds();
                 Ok(Some(replace(attempt, &spec, current, adds)))
             }
-            Self::Restore { version } => {
-                let restored = attempt.restore(current.clone(), *version).await?;
-                Ok(Some(restored))
-            }
+            Self::Restore(to) => attempt.restore(current.clone(), *to).await.map(Some),
             Self::Merge(again) => merge::again(attempt, current, again).await.map(Some),
         }
     }

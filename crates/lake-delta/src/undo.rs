@@ -18,6 +18,7 @@ use crate::apply::{Put, Standing, put, standing};
 use crate::log::{Entry, Outside, since};
 use crate::prepare::Attempt;
 use crate::prepared::{Commit, Operation, Prepared, Stamp};
+use crate::restore::metadata;
 use crate::table::active_files;
 use crate::{Error, Result, Snapshot, TableSpec};
 
@@ -126,10 +127,10 @@ async fn take_back(
     let Some(entry) = entry else {
         return Ok(Err("the run's commit is not in its log any more".to_owned()));
     };
-    let before = match entry.version {
-        0 => HashMap::new(),
+    let (before, metadata) = match entry.version {
+        0 => (HashMap::new(), None),
         version => match files_at(attempt, current, version - 1).await {
-            Ok(files) => files,
+            Ok((files, metadata)) => (files, Some(metadata)),
             Err(error) => return Ok(Err(error.to_string())),
         },
     };
@@ -158,6 +159,10 @@ async fn take_back(
         .filter(|add| !active.contains(add.path.as_str()))
         .collect();
     prepared.adds.sort_by(|a, b| a.path.cmp(&b.path));
+    // A rollback can have changed that too.
+    if !entry.lines(&["metaData"]).is_empty() {
+        prepared.metadata = metadata;
+    }
     // A commit with a file that is not there would make the table unreadable.
     let store = attempt.root.child(name).store();
     for add in &prepared.adds {
@@ -173,22 +178,20 @@ async fn take_back(
     Ok(Ok(prepared))
 }
 
-/// The files that a table had at an earlier version, by their path.
+/// The files that a table had at an earlier version, by their path, and its metadata then.
 async fn files_at(
     attempt: &Attempt,
     current: &Snapshot,
     version: i64,
-) -> Result<HashMap<String, Add>> {
+) -> Result<(HashMap<String, Add>, Value)> {
     let name = &current.name;
     let mut table = DeltaTable::new(attempt.root.child(name).log_store());
     let wanted = u64::try_from(version).unwrap_or_default();
     let loaded = table.load_version(wanted).await;
     loaded.map_err(|e| Error::delta(name, e))?;
     let files = active_files(&table, name).await?;
-    Ok(files
-        .into_iter()
-        .map(|add| (add.path.clone(), add))
-        .collect())
+    let files = files.into_iter().map(|add| (add.path.clone(), add));
+    Ok((files.collect(), metadata(name, &table)?))
 }
 
 /// The first commit of a table that the run would have created, without its rows: nobody can

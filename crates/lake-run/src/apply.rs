@@ -11,8 +11,9 @@ use object_store::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Result, RunError};
-use crate::record::{RunRecord, Seal, SealedRemake, SealedTable, TableVersion};
+use crate::record::{RunRecord, TableVersion};
 use crate::runs::{self, Runs};
+use crate::sealed::{Seal, SealedRemake, SealedTable};
 use crate::state::{SealObject, read_seal};
 use crate::undo;
 
@@ -152,7 +153,7 @@ pub(crate) async fn sealed(root: &Root, table: &SealedTable) -> Result<(Commit, 
     let remake = match &table.remake {
         SealedRemake::Append => Remake::Append,
         SealedRemake::Replace => Remake::Replace,
-        SealedRemake::Restore { version } => Remake::Restore { version: *version },
+        SealedRemake::Restore(to) => Remake::Restore(*to),
         SealedRemake::Object { path, sha256 } => {
             let body = object(root, path, sha256).await?;
             serde_json::from_slice(&body).map_err(|e| RunError::State {

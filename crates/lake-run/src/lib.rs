@@ -53,6 +53,7 @@ mod rollback;
 mod run;
 mod runs;
 mod seal;
+mod sealed;
 mod shape;
 mod sql;
 mod sql_error;

@@ -1,4 +1,4 @@
-//! What a run leaves behind: the seal, and the rows of `_lake/runs` and `_lake/files`.
+//! What a run leaves behind: the rows of `_lake/runs` and `_lake/files`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,117 +6,18 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use arrow::json::ReaderBuilder;
-use lake_delta::{Counts, Stamp, TableSpec};
+use lake_delta::{Counts, TableSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::discover::Left;
 use crate::error::{Result, RunError};
 use crate::parameters::ParameterRecord;
-use crate::state::seal_path;
 use crate::table_checks::CheckRecord;
-
-/// The seal format that this version writes and reads.
-pub(crate) const SEAL_FORMAT: u32 = 2;
 
 /// The table of loaded files, below the pipeline's root.
 pub(crate) const FILES: &str = "_lake/files";
 /// The table of runs, below the pipeline's root.
 pub(crate) const RUNS: &str = "_lake/runs";
-
-/// The decision that a run happens: everything that applying it needs.
-///
-/// It is one object, `_lake/log/<run>.json`, put where absent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Seal {
-    pub(crate) format: u32,
-    /// The version of lake that sealed it, which a reader of an older format needs.
-    pub(crate) lake: String,
-    pub(crate) run: i64,
-    /// Which attempt at this number it is: tells our seal from another's.
-    pub(crate) attempt: String,
-    pub(crate) pipeline: String,
-    /// Milliseconds since 1970.
-    pub(crate) sealed_at: i64,
-    /// The row of `_lake/runs`, but for the versions that applying yields.
-    pub(crate) record: RunRecord,
-    /// The tables in the order in which they are applied.
-    pub(crate) tables: Vec<SealedTable>,
-}
-
-/// One table of a seal: its commit, by reference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SealedTable {
-    pub(crate) name: String,
-    pub(crate) table_id: String,
-    pub(crate) base: i64,
-    pub(crate) base_digest: String,
-    /// The object with the commit's bytes, relative to the pipeline's root.
-    pub(crate) actions: String,
-    /// SHA-256 of that object.
-    pub(crate) sha256: String,
-    /// How the change is made again, where others commit first.
-    pub(crate) remake: SealedRemake,
-}
-
-/// How a sealed change is made again on top of others' commits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SealedRemake {
-    /// Its files are added.
-    Append,
-    /// Its files take the place of all others.
-    Replace,
-    /// The table is as it was at this version, or empty where there is none.
-    Restore {
-        /// The version.
-        version: Option<i64>,
-    },
-    /// As an object says: a merge.
-    Object {
-        /// The object, relative to the pipeline's root.
-        path: String,
-        /// SHA-256 of it.
-        sha256: String,
-    },
-}
-
-impl Seal {
-    /// What the seal's commits are known by.
-    pub(crate) fn stamp(&self) -> Stamp {
-        Stamp {
-            app: app(&self.pipeline),
-            run: self.run,
-            attempt: self.attempt.clone(),
-            time: self.sealed_at,
-        }
-    }
-
-    /// The seal of the run that `record` is about.
-    pub(crate) fn of(pipeline: &str, record: RunRecord, tables: Vec<SealedTable>) -> Self {
-        Self {
-            format: SEAL_FORMAT,
-            lake: env!("CARGO_PKG_VERSION").to_owned(),
-            run: record.run,
-            attempt: record.attempt.clone(),
-            pipeline: pipeline.to_owned(),
-            sealed_at: record.sealed_at / 1000,
-            record,
-            tables,
-        }
-    }
-
-    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec_pretty(self).map_err(|e| RunError::State {
-            path: seal_path(self.run).to_string(),
-            message: e.to_string(),
-        })
-    }
-
-    /// The run that this one takes back, if it does.
-    pub(crate) fn undoes(&self) -> Option<i64> {
-        self.record.undoes
-    }
-}
 
 /// The application name of the Delta protocol's `txn` actions.
 pub(crate) fn app(pipeline: &str) -> String {
@@ -269,6 +170,10 @@ pub struct TransformRecord {
     pub version: String,
     /// SHA-256 of the library that was loaded.
     pub digest: String,
+    /// SHA-256 of the release that it is from, which is the same for every target; empty for what
+    /// was built from a crate.
+    #[serde(default)]
+    pub release: String,
 }
 
 /// What a run read of one input.
@@ -445,7 +350,7 @@ pub(crate) fn runs_spec() -> TableSpec {
         field("holds", DataType::Boolean),
         field("detail", Utf8),
     ];
-    let transform = ["name", "version", "digest"].map(|name| field(name, Utf8));
+    let transform = ["name", "version", "digest", "release"].map(|name| field(name, Utf8));
     let transform = transform.to_vec();
     let fields = vec![
         field("run", Int64),

@@ -9,20 +9,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use lake_delta::{Attempt, Impact, Prepared, Snapshot};
+use lake_delta::{Attempt, Impact, Prepared, Restored, Snapshot};
 use object_store::ObjectStoreExt;
 use serde::Serialize;
 
 use crate::apply::{self, Finished, note_version};
-use crate::blocked::{Blocked, is_named};
+use crate::blocked::{Blocked, identity, is_named};
 use crate::error::{Result, RunError};
 use crate::memory;
 use crate::record::{FILES, RUNS, RunRecord, TableRecord, TransformRecord, app};
 use crate::run::{Settings, alone};
-use crate::runs::Runs;
+use crate::runs::{Ancestor, Runs};
 use crate::seal::{self, data_path};
 use crate::stages::Stages;
-use crate::state::{Opening, State, tables};
+use crate::state::{Opening, State};
 
 /// How many data files are looked for at a time.
 const LOOKED_FOR: usize = 16;
@@ -74,7 +74,7 @@ pub struct RollbackPlan {
     pub tables: Vec<RestoredTable>,
     /// Files that will be pending again.
     pub pending: Vec<PendingAgain>,
-    /// Releases that will be blocked.
+    /// Releases that are blocked then: those that came into use since, and those that were before.
     pub blocked: Vec<TransformRecord>,
     /// The release that the state comes from.
     pub release: TransformRecord,
@@ -127,10 +127,10 @@ pub struct PendingAgain {
     pub input: String,
     /// Where it was.
     pub path: String,
-    /// The run that loaded it last.
-    pub run: i64,
     /// Whether it is still there.
     pub exists: bool,
+    /// Whether it is not what was loaded any more, as far as its size tells.
+    pub changed: bool,
 }
 
 /// A commit of somebody else that a rollback undoes.
@@ -153,6 +153,7 @@ pub struct Rollback {
     /// The record of the run whose state is brought back.
     before: Option<RunRecord>,
     changes: Vec<Prepared>,
+    keep_release: bool,
     stages: Stages,
     /// What it does.
     pub plan: RollbackPlan,
@@ -257,23 +258,24 @@ impl Rollback {
             attempt,
             before,
             changes: Vec::new(),
+            keep_release: options.keep_release,
             stages: stages.clone(),
             state,
         };
-        rollback.restore(options).await?;
         if let Some(to) = to {
-            let undone = runs.records(&format!("run > {to}"), None).await?;
-            let code = undone
-                .iter()
-                .filter(|record| record.status == "done" && record.undoes.is_none());
-            rollback.plan.undone = code.clone().map(UndoneRun::of).collect();
+            let now = runs.lineage(rollback.state.finished).await?;
+            let then = runs.lineage(to).await?;
+            let stays: BTreeSet<i64> = then.iter().map(|run| run.run).collect();
+            let undone: BTreeSet<i64> = now.iter().map(|run| run.run).collect();
+            let undone: Vec<i64> = undone.difference(&stays).copied().collect();
+            rollback.find_undone(&runs, &undone).await?;
             if !options.keep_release {
-                let used = runs.digests(&format!("run <= {to}")).await?;
-                rollback.block(code, &used);
+                rollback.block(&then);
             }
-            if !options.keep_files {
-                rollback.find_files(to).await?;
-            }
+        }
+        rollback.restore(options).await?;
+        if to.is_some() {
+            rollback.find_files(options).await?;
         }
         rollback.judge(options);
         stages.end("prepare");
@@ -281,35 +283,56 @@ impl Rollback {
         Ok(rollback)
     }
 
+    /// The runs that are undone, newest first.
+    async fn find_undone(&mut self, runs: &Runs, undone: &[i64]) -> Result<()> {
+        let numbers: Vec<String> = undone.iter().map(ToString::to_string).collect();
+        if !numbers.is_empty() {
+            let condition = format!("run IN ({})", numbers.join(", "));
+            let records = runs.records(&condition, None).await?;
+            self.plan.undone = records.iter().map(UndoneRun::of).collect();
+        }
+        Ok(())
+    }
+
     /// Prepares every table.
     async fn restore(&mut self, options: &RollbackOptions) -> Result<()> {
-        for name in tables(&self.state.root).await? {
-            let to = match &options.goal {
-                Goal::Table { name: wanted, .. } if *wanted != name => continue,
+        for name in self.names(options)? {
+            let goal = match &options.goal {
                 Goal::Table { version, .. } => Some(*version),
-                _ if name == RUNS || (options.keep_files && name == FILES) => continue,
                 _ => version(self.before.as_ref(), &name),
             };
             let Some(current) = self.state.table(&name).await? else {
+                // Only what is computed from other tables can be missing here.
+                let message = format!("{name} is gone, and the next run computes it again");
+                self.plan.warnings.push(message);
                 continue;
             };
             let (has, rows) = (current.version(), current.rows());
-            if to.is_some_and(|version| version > has) {
-                return Err(RunError::Refused {
-                    message: format!(
-                        "{name} has no version {} yet: its newest one is {has}",
-                        to.unwrap_or_default()
-                    ),
-                });
+            let to = match goal {
+                Some(version) if (0..=has).contains(&version) => Restored {
+                    version,
+                    rows: true,
+                },
+                Some(version) => {
+                    return refuse(format!(
+                        "{name} has no version {version}: it has 0 to {has}"
+                    ));
+                }
+                // It did not exist, so it becomes what it was when it was new, without rows.
+                None => Restored {
+                    version: 0,
+                    rows: false,
+                },
+            };
+            if to.rows {
+                self.check_identity(&name, to.version).await?;
             }
+            self.find_outside(&name, to).await?;
             let change = self.attempt.restore(current, to).await?;
-            if let Some(from) = to {
-                self.find_outside(&name, from).await?;
-            }
             self.find_lost(&change).await?;
             self.plan.tables.push(RestoredTable {
                 version: has,
-                restores: to,
+                restores: goal,
                 rows,
                 rows_after: change.rows(),
                 files_restored: change.new_files().count() as u64,
@@ -318,25 +341,58 @@ impl Rollback {
             });
             self.changes.push(change);
         }
-        if let Goal::Table { name, .. } = &options.goal
-            && self.plan.tables.is_empty()
-        {
-            return Err(RunError::Refused {
-                message: format!(
-                    "there is no table {name} at {}; it is named as zone/name, as in \
-                     standard/readings",
-                    self.state.root.display()
-                ),
-            });
-        }
         Ok(())
     }
 
+    /// The tables that runs have made: what else lies there is none of ours.
+    fn names(&self, options: &RollbackOptions) -> Result<Vec<String>> {
+        let last = self.state.last.iter();
+        let records = last.chain(&self.before);
+        let versions = records.flat_map(|record| &record.versions);
+        let known: BTreeSet<&String> = versions.map(|row| &row.name).collect();
+        let mut names: Vec<String> = known.into_iter().cloned().collect();
+        // As a reader goes through them; lake's own tables come last.
+        let zones = ["standard/", "consumption/", "rejection/"];
+        names.sort_by_key(|name| {
+            let zone = zones.iter().position(|zone| name.starts_with(zone));
+            zone.unwrap_or(zones.len())
+        });
+        if let Goal::Table { name, .. } = &options.goal {
+            names.retain(|name| !name.starts_with("_lake/"));
+            if !names.contains(name) {
+                return refuse(format!(
+                    "there is no table {name}; there are {}",
+                    names.join(", ")
+                ));
+            }
+            return Ok(vec![name.clone()]);
+        }
+        names.retain(|name| name != RUNS && !(options.keep_files && name == FILES));
+        Ok(names)
+    }
+
+    /// A version is a number, and a table that was dropped and made again begins at 0: the
+    /// version that a run left carries that run's transaction, or an earlier one.
+    async fn check_identity(&self, name: &str, version: i64) -> Result<()> {
+        let Some(to) = self.plan.to else {
+            return Ok(());
+        };
+        let State { root, pipeline, .. } = &self.state;
+        let then = Snapshot::open_at(root, pipeline, name, version).await?;
+        match then.transaction(&app(pipeline)).await? {
+            Some(run) if run <= to => Ok(()),
+            _ => refuse(format!(
+                "{name} was made anew after run {to}, and nothing is left of what it was then; go \
+                 back to a later run"
+            )),
+        }
+    }
+
     /// What others have committed since, and would be gone.
-    async fn find_outside(&mut self, name: &str, from: i64) -> Result<()> {
+    async fn find_outside(&mut self, name: &str, to: Restored) -> Result<()> {
         let app = app(&self.state.pipeline);
         let root = &self.state.root;
-        let (commits, _) = lake_delta::outside_commits(root, name, from, &app).await?;
+        let (commits, _) = lake_delta::outside_commits(root, name, to.version, &app).await?;
         let commits = commits.into_iter();
         let commits = commits.filter(|commit| commit.impact >= Impact::Rows);
         self.plan
@@ -378,61 +434,87 @@ impl Rollback {
         Ok(())
     }
 
-    /// The files that the undone runs have loaded.
-    async fn find_files(&mut self, to: i64) -> Result<()> {
+    /// The files that are loaded now and were not then, and those that were and are not.
+    async fn find_files(&mut self, options: &RollbackOptions) -> Result<()> {
         let (root, pipeline) = (&self.state.root, &self.state.pipeline);
         let Some(now) = Snapshot::open(root, pipeline, FILES).await? else {
             return Ok(());
         };
-        let failed = |e| RunError::sql(FILES, &e);
-        let session = &self.attempt.session;
-        let register = async |name: &str, table: &Snapshot| {
-            let provider = table.provider().await?;
-            session.register_table(name, provider).map_err(failed)?;
-            Ok::<_, RunError>(())
-        };
-        register("now", &now).await?;
-        let known = match version(self.before.as_ref(), FILES) {
+        let now = self.loaded(&now).await?;
+        let then = match version(self.before.as_ref(), FILES) {
             Some(version) => {
                 let then = Snapshot::open_at(root, pipeline, FILES, version).await?;
-                register("then", &then).await?;
-                "WHERE NOT EXISTS (SELECT 1 FROM \"then\" AS t WHERE t.input = now.input AND \
-                 t.path = now.path AND t.hash = now.hash AND t.modified = now.modified)"
+                self.loaded(&then).await?
             }
-            None => "",
+            None => BTreeSet::new(),
         };
-        let sql = format!(
-            "SELECT input, path, max(run) AS run FROM now {known} GROUP BY input, path \
-             HAVING max(run) > {to} ORDER BY input, path"
-        );
-        let rows = session.sql(&sql).await.map_err(failed)?;
-        let batches = rows.collect().await.map_err(failed)?;
-        for row in crate::runs::rows::<LoadedFile>(FILES, &batches)? {
+        if options.keep_files {
+            if let Some(file) = then.difference(&now).next() {
+                self.plan.obstacles.push(format!(
+                    "--keep-files leaves what counts as loaded as it is, and {} was loaded then \
+                     and does not count as loaded now: its rows would come twice; do it without \
+                     --keep-files",
+                    file.path
+                ));
+            }
+            return Ok(());
+        }
+        for file in now.difference(&then) {
+            let meta = Path::new(&file.path).metadata().ok();
+            let size = meta.map(|meta| meta.len());
             self.plan.pending.push(PendingAgain {
-                exists: Path::new(&row.path).exists(),
-                input: row.input,
-                path: row.path,
-                run: row.run,
+                input: file.input.clone(),
+                path: file.path.clone(),
+                exists: size.is_some(),
+                changed: size.is_some_and(|size| i64::try_from(size) != Ok(file.size)),
             });
         }
+        self.plan
+            .pending
+            .dedup_by(|a, b| (&a.input, &a.path) == (&b.input, &b.path));
         Ok(())
     }
 
+    /// The contents that a version of `_lake/files` knows.
+    async fn loaded(&self, table: &Snapshot) -> Result<BTreeSet<LoadedFile>> {
+        let failed = |e| RunError::sql(FILES, &e);
+        let session = &self.attempt.session;
+        let provider = table.provider().await?;
+        let files = session.read_table(provider).map_err(failed)?;
+        let columns = ["input", "path", "hash", "size"];
+        let rows = files.select_columns(&columns).map_err(failed)?;
+        let batches = rows.collect().await.map_err(failed)?;
+        let rows = crate::runs::rows::<LoadedFile>(FILES, &batches)?;
+        Ok(rows.into_iter().collect())
+    }
+
     /// Releases that came into use only with the runs that are undone.
-    fn block<'r>(&mut self, undone: impl Iterator<Item = &'r RunRecord>, used: &BTreeSet<String>) {
-        let mut known = BTreeMap::new();
-        for record in undone {
-            let release = &record.transform;
-            let allowed = self.settings.releases.allow.iter();
-            let mut allowed = allowed.filter(|name| is_named(release, name));
-            if !release.digest.is_empty()
-                && !used.contains(&release.digest)
-                && allowed.next().is_none()
+    fn block(&mut self, then: &[Ancestor]) {
+        let used: BTreeSet<&String> = then.iter().map(|run| identity(&run.transform)).collect();
+        let mut allowed = BTreeSet::new();
+        let mut new = BTreeMap::new();
+        for release in self.plan.undone.iter().map(|run| &run.release) {
+            let allow = self.settings.releases.allow.iter();
+            let names: Vec<&String> = allow.filter(|name| is_named(release, name)).collect();
+            if names.is_empty()
+                && !identity(release).is_empty()
+                && !used.contains(identity(release))
             {
-                known.insert(release.digest.clone(), release.clone());
+                new.insert(identity(release).clone(), release.clone());
             }
+            allowed.extend(names);
         }
-        self.plan.blocked = known.into_values().collect();
+        // What was blocked then is blocked again.
+        let before = Blocked::after(self.before.as_ref(), &self.settings);
+        for name in before.unknown.iter().filter(|name| !allowed.contains(name)) {
+            self.plan
+                .warnings
+                .push(format!("--allow {name}: no such release would be blocked"));
+        }
+        for release in before.releases {
+            new.insert(identity(&release).clone(), release);
+        }
+        self.plan.blocked = new.into_values().collect();
     }
 
     /// What stands in the way, and what somebody should know.
@@ -450,15 +532,23 @@ impl Rollback {
                 first.version
             ));
         }
+        let changed: Vec<&PendingAgain> = plan.pending.iter().filter(|file| file.changed).collect();
+        if let Some(first) = changed.first() {
+            plan.warnings.push(format!(
+                "{} of the files to be loaded again have changed since they were loaded, such as \
+                 {}: what they hold now is loaded",
+                changed.len(),
+                first.path
+            ));
+        }
         let gone: Vec<&PendingAgain> = plan.pending.iter().filter(|file| !file.exists).collect();
         if let Some(first) = gone.first() {
             plan.obstacles.push(format!(
-                "{} of the files to be loaded again are gone, such as {} (loaded by run {}): their \
+                "{} of the files to be loaded again are gone, such as {}: their \
                  rows would be lost; bring them back, or leave all files of the undone runs \
                  marked as loaded with --keep-files",
                 gone.len(),
-                first.path,
-                first.run
+                first.path
             ));
         }
         if let Goal::Table { name, version } = &options.goal {
@@ -471,9 +561,6 @@ impl Rollback {
                 Some(("consumption", _)) => {
                     "it does not fit the tables that it is computed from, and the next run \
                      computes it again"
-                }
-                _ if name == FILES => {
-                    "files of later runs are loaded again although their rows are in the tables"
                 }
                 _ => "other tables stay as they are",
             };
@@ -505,12 +592,11 @@ impl Rollback {
         record.stages = self.stages.done.clone();
         record.peak_memory_bytes = memory::peak() as i64;
         let last = self.state.last.as_ref();
-        record.blocked = Blocked::after(last, &self.settings).releases;
-        for release in &self.plan.blocked {
-            if !record.blocked.contains(release) {
-                record.blocked.push(release.clone());
-            }
-        }
+        // Where nothing is blocked anew, nothing is allowed anew either.
+        record.blocked = match self.plan.to {
+            Some(_) if !self.keep_release => self.plan.blocked.clone(),
+            _ => Blocked::after(last, &self.settings).releases,
+        };
         record.versions = last.map_or_else(Vec::new, |last| last.versions.clone());
         for row in &mut record.tables {
             row.version = version(last, &row.name).unwrap_or(row.version);
@@ -536,6 +622,7 @@ impl Rollback {
                 }
                 // What is computed from it does not know of that.
                 if alone {
+                    row.logic.clear();
                     row.outside = Some(format!("RESTORE (version {})", restored.version + 1));
                 }
             }
@@ -549,12 +636,13 @@ impl Rollback {
     }
 }
 
-/// One row of the files that become pending again.
-#[derive(serde::Deserialize)]
+/// A content that was loaded.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 struct LoadedFile {
     input: String,
     path: String,
-    run: i64,
+    hash: String,
+    size: i64,
 }
 
 impl UndoneRun {
@@ -576,18 +664,12 @@ async fn target(runs: &Runs, state: &State, goal: &Goal) -> Result<Option<i64>> 
         Goal::Table { .. } => return Ok(None),
         Goal::Run(run) => *run,
         // A number that changed nothing is not what somebody wants to undo.
-        Goal::BeforeLast => {
-            let done = "status = 'done' AND undoes IS NULL";
-            let newest = runs.records(done, Some(1)).await?;
-            newest.first().map_or(0, |record| record.run) - 1
-        }
+        Goal::BeforeLast => runs.lineage(last).await?.first().map_or(0, |run| run.run) - 1,
     };
     if run >= last || run < 0 {
-        return Err(RunError::Refused {
-            message: match last {
-                0 => "there is no run to go back from".to_owned(),
-                _ => format!("run {run} is not before the last one, which is run {last}"),
-            },
+        return refuse(match last {
+            0 => "there is no run to go back from".to_owned(),
+            _ => format!("run {run} is not before the last one, which is run {last}"),
         });
     }
     if run > 0 && runs.record(run).await?.is_none_or(|r| r.status == "undone") {
@@ -600,6 +682,10 @@ async fn target(runs: &Runs, state: &State, goal: &Goal) -> Result<Option<i64>> 
 fn version(record: Option<&RunRecord>, name: &str) -> Option<i64> {
     let mut rows = record?.versions.iter();
     rows.find(|row| row.name == name).map(|row| row.version)
+}
+
+fn refuse<T>(message: String) -> Result<T> {
+    Err(RunError::Refused { message })
 }
 
 fn numbers(runs: &[UndoneRun]) -> String {

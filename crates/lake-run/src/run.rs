@@ -204,7 +204,11 @@ async fn once(settings: &Settings, files: Files) -> Result<Report> {
         stages.end("discover");
         let taken = work.found.names();
         let mut report = match work.is_empty() {
-            true => nothing_to_do(&state, work.found),
+            true => {
+                let mut report = nothing_to_do(&state, work.found);
+                report.warnings.extend(blocked.still());
+                report
+            }
             false => {
                 let load = Load::new(settings, &state, &transform, work)?;
                 let attempt = load.attempt.id.clone();

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::apply::summed_up;
 use crate::error::{Result, RunError};
-use crate::record::{RUNS, RunRecord, app, runs_spec, to_batch};
+use crate::record::{RUNS, RunRecord, TransformRecord, app, runs_spec, to_batch};
 
 /// Somebody who commits to the table all the time can overtake this often.
 const ATTEMPTS: usize = 20;
@@ -30,6 +30,9 @@ impl Runs {
     /// `_lake/runs` is applied last, so its `txn` is the last run that all tables have.
     pub(crate) async fn open(root: &Root, pipeline: &str) -> Result<Self> {
         let table = Snapshot::open(root, pipeline, RUNS).await?;
+        if let Some(table) = &table {
+            runs_spec().check(table)?;
+        }
         let finished = match &table {
             Some(runs) => runs.transaction(&app(pipeline)).await?.unwrap_or(0),
             None => 0,
@@ -50,14 +53,29 @@ impl Runs {
         Ok(found.into_iter().find(|record| record.run == run))
     }
 
-    /// The digests of the releases that computed the runs that a condition chooses.
-    pub(crate) async fn digests(&self, condition: &str) -> Result<BTreeSet<String>> {
+    /// The runs that the state after `run` comes from, newest first: without those that were taken
+    /// back or rolled back.
+    pub(crate) async fn lineage(&self, run: i64) -> Result<Vec<Ancestor>> {
         let sql = format!(
-            "SELECT DISTINCT transform['digest'] AS digest FROM runs WHERE {condition} \
-             AND status = 'done' AND undoes IS NULL"
+            "SELECT run, status, undoes, restores, transform FROM runs WHERE run <= {} \
+             ORDER BY run DESC",
+            run + 1
         );
-        let found = rows::<Digest>(RUNS, &self.query(&sql).await?)?;
-        Ok(found.into_iter().map(|row| row.digest).collect())
+        let all = rows::<Ancestor>(RUNS, &self.query(&sql).await?)?;
+        let undone: BTreeSet<i64> = all.iter().filter_map(|row| row.undoes).collect();
+        let mut next = run;
+        let mut lineage: Vec<Ancestor> = Vec::new();
+        for row in all {
+            // Rolled back, or recorded twice by a repair.
+            if row.run > next {
+                continue;
+            }
+            next = row.restores.unwrap_or(row.run - 1);
+            if row.status == "done" && row.undoes.is_none() && !undone.contains(&row.run) {
+                lineage.push(row);
+            }
+        }
+        Ok(lineage)
     }
 
     /// What a query of `runs` answers; nothing where there are none.
@@ -100,10 +118,17 @@ impl Runs {
     }
 }
 
-#[derive(serde::Deserialize)]
-struct Digest {
+/// A run that a state comes from.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub(crate) struct Ancestor {
+    pub(crate) run: i64,
+    status: String,
     #[serde(default)]
-    digest: String,
+    undoes: Option<i64>,
+    #[serde(default)]
+    restores: Option<i64>,
+    #[serde(default)]
+    pub(crate) transform: TransformRecord,
 }
 
 /// The rows of `batches`, which come from one of lake's own tables.

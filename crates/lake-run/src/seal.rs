@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::apply::said;
 use crate::error::{Result, RunError};
-use crate::record::{RunRecord, Seal, SealedRemake, SealedTable};
+use crate::record::RunRecord;
+use crate::sealed::{Seal, SealedRemake, SealedTable};
 use crate::state::{SealObject, read_seal, seal_path};
 
 /// A seal whose put failed without a trace is put again this often, and what became of it is
@@ -50,7 +51,7 @@ pub(crate) async fn seal(
         let remake = match change.remake() {
             Remake::Append => SealedRemake::Append,
             Remake::Replace => SealedRemake::Replace,
-            Remake::Restore { version } => SealedRemake::Restore { version: *version },
+            Remake::Restore(to) => SealedRemake::Restore(*to),
             // Nobody else can have changed a table that is not there yet.
             Remake::Merge(_) if commit.base < 0 => SealedRemake::Append,
             merge @ Remake::Merge(_) => {

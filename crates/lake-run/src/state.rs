@@ -10,9 +10,10 @@ use object_store::{ObjectStoreExt, PutMode};
 
 use crate::apply::{self, Finished};
 use crate::error::{Result, RunError};
-use crate::record::{RunRecord, SEAL_FORMAT, Seal, app};
+use crate::record::{RunRecord, app};
 use crate::run::{Settings, taken_back};
 use crate::runs::Runs;
+use crate::sealed::{SEAL_FORMAT, Seal};
 use crate::undo;
 
 /// Where seals are, below the pipeline's root.

@@ -113,6 +113,7 @@ fn from_crate(settings: &Settings, path: &Path, blocked: &Blocked) -> Result<Tra
         name: wanted.name.clone(),
         version,
         digest,
+        release: String::new(),
     };
     blocked.check(&record)?;
     Ok(Transform {
@@ -166,6 +167,7 @@ async fn from_registry(settings: &Settings, blocked: &Blocked) -> Result<Transfo
             name,
             version,
             digest: choice.artifact.hex(),
+            release: choice.release.hex(),
         },
     })
 }

@@ -10,8 +10,9 @@ use object_store::PutMode;
 
 use crate::apply::{Finished, note_version, said, sealed};
 use crate::error::{Result, RunError};
-use crate::record::{RunRecord, Seal};
+use crate::record::RunRecord;
 use crate::runs::{self, Runs};
+use crate::sealed::Seal;
 use crate::state::{SealObject, read_seal, seal_path};
 
 /// A seal whose put failed without a trace is put again this often.

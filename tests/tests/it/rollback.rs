@@ -216,6 +216,14 @@ fn a_pinned_release_that_is_blocked_gives_way_loudly_until_somebody_allows_it() 
     run.assert(0, &["lake.lock pins 1.1.0, which is blocked"]);
     days.assert_daily(&[(1, 1), (2, 1)]);
     days.team.update(&[]).assert_prints(&["1.0.0"]);
+    // Undoing the rollback brings the release back as well.
+    days.command("rollback", &["--version", "2", "--yes"])
+        .assert(0, &[]);
+    days.team.update(&[]).assert_prints(&["1.1.0"]);
+    days.command("rollback", &["--version", "3", "--yes"])
+        .assert(0, &[]);
+    days.team.update(&[]).assert_prints(&["1.0.0"]);
+    days.team.lake.run(&[]).assert(0, &[]);
     days.team
         .lake
         .run(&["--transform", "meters@1.1.0"])

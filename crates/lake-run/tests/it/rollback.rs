@@ -1,5 +1,7 @@
 //! Going back to what an earlier run has left.
 
+use std::fs;
+
 use lake_run::{
     Goal, Outcome, Result, Rollback, RollbackOptions, RunError, RunRecord, plan_rollback, query,
 };
@@ -212,6 +214,8 @@ async fn what_is_not_there_cannot_be_brought_back() {
         (Goal::Run(3), "run 3 is not before the last one"),
         (Goal::Run(-1), "run -1 is not before the last one"),
         (table("standard/other", 0), "no table standard/other"),
+        (table("_lake/runs", 0), "no table _lake/runs"),
+        (table(STANDARD, -1), "no version -1"),
         (table(STANDARD, 9), "no version 9"),
     ] {
         let message = refused(back(&lake, options(goal)).await);
@@ -220,6 +224,61 @@ async fn what_is_not_there_cannot_be_brought_back() {
     let empty = Lake::empty().await;
     let message = refused(back(&empty, options(Goal::BeforeLast)).await);
     assert!(message.contains("no run to go back from"), "{message}");
+}
+
+#[tokio::test]
+async fn a_table_that_was_made_anew_since_is_not_taken_for_what_it_was() {
+    let lake = Lake::new().await;
+    lake.publish().await;
+    let place = lake.root.path().join("utility");
+    assert!(Table::new(&place, "consumption/daily_usage").suffer(Change::Drop));
+    lake.correction_and_news();
+    lake.publish().await;
+    lake.more_news();
+    lake.publish().await;
+    let message = refused(back(&lake, to(1)).await);
+    for part in ["consumption/daily_usage", "made anew after run 1"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    back(&lake, to(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_table_that_becomes_empty_does_not_lose_rows_of_others_silently() {
+    let Story { lake, .. } = Story::of_three_runs().await;
+    let place = lake.root.path().join("utility");
+    assert!(Table::new(&place, STANDARD).suffer(Change::Append));
+    let message = refused(back(&lake, to(0)).await);
+    assert!(message.contains("--discard-outside"), "{message}");
+    // What lies there and is none of ours stays as it is.
+    fs::create_dir_all(place.join("standard/notes")).unwrap();
+    fs::write(place.join("standard/notes/a.txt"), "mine").unwrap();
+    let agree = RollbackOptions {
+        discard_outside: true,
+        ..to(0)
+    };
+    back(&lake, agree).await.unwrap();
+    assert_eq!(lake.rows("SELECT * FROM standard.readings").await.len(), 0);
+}
+
+#[tokio::test]
+async fn files_are_pending_again_also_where_rollbacks_are_undone() {
+    let Story { lake, .. } = Story::of_three_runs().await;
+    back(&lake, to(1)).await.unwrap();
+    // Files that were loaded then would be loaded once more.
+    let keep = RollbackOptions {
+        keep_files: true,
+        ..options(Goal::BeforeLast)
+    };
+    let message = refused(back(&lake, keep).await);
+    assert!(message.contains("would come twice"), "{message}");
+    back(&lake, options(Goal::BeforeLast)).await.unwrap();
+    let plan = plan_rollback(&lake.settings(&healthy()), &options(Goal::BeforeLast)).await;
+    let plan = plan.unwrap();
+    assert_eq!((plan.from, plan.to, plan.pending.len()), (5, Some(4), 3));
+    lake.take_away("thursday.csv");
+    let message = refused(back(&lake, options(Goal::BeforeLast)).await);
+    assert!(message.contains("thursday.csv"), "{message}");
 }
 
 #[tokio::test]
