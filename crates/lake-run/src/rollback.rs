@@ -4,25 +4,28 @@
 //! table gets the files that it had then, `_lake/files` among them, so that what the undone runs
 //! have loaded is pending again; and releases that came into use only with them are blocked.
 
+mod plan;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-
-use futures::{StreamExt, TryStreamExt};
-use lake_delta::{Attempt, Impact, Prepared, Restored, Snapshot};
-use object_store::ObjectStoreExt;
-use serde::Serialize;
 
 use crate::apply::{self, Finished, note_version};
 use crate::blocked::{Blocked, identity, is_named};
 use crate::error::{Result, RunError};
 use crate::memory;
-use crate::record::{FILES, RUNS, RunRecord, TableRecord, TransformRecord, app};
+use crate::record::{FILES, RUNS, RunRecord, TableRecord, app};
 use crate::run::{Settings, alone};
 use crate::runs::{Ancestor, Runs};
 use crate::seal::{self, data_path};
 use crate::stages::Stages;
 use crate::state::{Opening, State};
+use futures::{StreamExt, TryStreamExt};
+use lake_delta::{Attempt, Impact, Prepared, Restored, Snapshot};
+use object_store::ObjectStoreExt;
+
+use plan::numbers;
+pub use plan::{OutsideCommit, PendingAgain, RestoredTable, RollbackPlan, UndoneRun};
 
 /// How many data files are looked for at a time.
 const LOOKED_FOR: usize = 16;
@@ -55,93 +58,6 @@ pub struct RollbackOptions {
     pub keep_release: bool,
     /// What others have committed since goes as well.
     pub discard_outside: bool,
-}
-
-/// What a rollback does, and what stands in its way.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RollbackPlan {
-    /// The pipeline's name.
-    pub pipeline: String,
-    /// Where its tables are.
-    pub root: String,
-    /// The last run, whose state there is now.
-    pub from: i64,
-    /// The run whose state there will be; `None` where one table goes back alone.
-    pub to: Option<i64>,
-    /// The runs that are undone, newest first.
-    pub undone: Vec<UndoneRun>,
-    /// What becomes of each table.
-    pub tables: Vec<RestoredTable>,
-    /// Files that will be pending again.
-    pub pending: Vec<PendingAgain>,
-    /// Releases that are blocked then: those that came into use since, and those that were before.
-    pub blocked: Vec<TransformRecord>,
-    /// The release that the state comes from.
-    pub release: TransformRecord,
-    /// Commits of others that go as well.
-    pub outside: Vec<OutsideCommit>,
-    /// Why it cannot be done like this, and what to do.
-    pub obstacles: Vec<String>,
-    /// What somebody should know before.
-    pub warnings: Vec<String>,
-}
-
-/// A run that a rollback undoes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct UndoneRun {
-    /// Its number.
-    pub run: i64,
-    /// What kind of run it was.
-    pub kind: String,
-    /// When it was sealed, in microseconds since 1970, UTC.
-    pub sealed_at: i64,
-    /// The release that computed it.
-    pub release: TransformRecord,
-    /// How many files it loaded.
-    pub files: u64,
-}
-
-/// What a rollback makes of one table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RestoredTable {
-    /// The table, as `zone/name`.
-    pub name: String,
-    /// The version that it has.
-    pub version: i64,
-    /// The version whose content it gets; `None` where it becomes empty.
-    pub restores: Option<i64>,
-    /// How many rows it has.
-    pub rows: u64,
-    /// How many rows it will have.
-    pub rows_after: u64,
-    /// How many data files come back.
-    pub files_restored: u64,
-    /// How many data files go.
-    pub files_removed: u64,
-}
-
-/// A file that a rollback makes pending again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PendingAgain {
-    /// The input.
-    pub input: String,
-    /// Where it was.
-    pub path: String,
-    /// Whether it is still there.
-    pub exists: bool,
-    /// Whether it is not what was loaded any more, as far as its size tells.
-    pub changed: bool,
-}
-
-/// A commit of somebody else that a rollback undoes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OutsideCommit {
-    /// The table, as `zone/name`.
-    pub table: String,
-    /// Its version.
-    pub version: i64,
-    /// What it says that it is.
-    pub operation: String,
 }
 
 /// A rollback that is prepared and not carried out.
@@ -645,18 +561,6 @@ struct LoadedFile {
     size: i64,
 }
 
-impl UndoneRun {
-    fn of(record: &RunRecord) -> Self {
-        Self {
-            run: record.run,
-            kind: record.kind.clone(),
-            sealed_at: record.sealed_at,
-            release: record.transform.clone(),
-            files: record.inputs.iter().map(|input| input.files).sum(),
-        }
-    }
-}
-
 /// The run whose state is meant; `None` where it is not about runs.
 async fn target(runs: &Runs, state: &State, goal: &Goal) -> Result<Option<i64>> {
     let last = state.finished;
@@ -686,12 +590,4 @@ fn version(record: Option<&RunRecord>, name: &str) -> Option<i64> {
 
 fn refuse<T>(message: String) -> Result<T> {
     Err(RunError::Refused { message })
-}
-
-fn numbers(runs: &[UndoneRun]) -> String {
-    match runs {
-        [] => "nothing".to_owned(),
-        [one] => format!("run {}", one.run),
-        [newest, .., oldest] => format!("runs {} to {}", oldest.run, newest.run),
-    }
 }
