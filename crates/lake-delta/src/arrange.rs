@@ -67,8 +67,9 @@ struct Arrangement {
     engine: tokio::sync::Mutex<()>,
 }
 
-/// Writes what `plan` yields, sorted by partition and by the key of `rule`. Of rows that share a
-/// key one stays. Rows that the rule says are deleted go to `tombstones`.
+/// Writes what `plan` yields, sorted by partition and by the key of `rule`, or of the table where
+/// there is no rule. Where there is one, of rows that share a key one stays, and rows that it says
+/// are deleted go to `tombstones`.
 pub(crate) async fn write(
     target: &Target,
     tombstones: Option<&Target>,
@@ -77,13 +78,11 @@ pub(crate) async fn write(
     context: &Arc<TaskContext>,
 ) -> Result<Split> {
     let spec = &target.spec;
-    let key = rule.map(|rule| rule.key.as_slice()).unwrap_or_default();
+    let key = rule.map_or(spec.key.as_slice(), |rule| &rule.key);
     let is_needed = |name: &str| {
         let deciding = rule.into_iter().flat_map(KeyRule::columns);
-        spec.partition_by
-            .iter()
-            .chain(deciding)
-            .any(|own| own == name)
+        let sorting = spec.partition_by.iter().chain(key);
+        sorting.chain(deciding).any(|own| own == name)
     };
     let taken = Constants::take(plan, is_needed);
     let (plan, constants) = taken.map_err(|e| Error::query(&spec.name, e))?;

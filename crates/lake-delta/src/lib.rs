@@ -18,10 +18,13 @@
 
 mod apply;
 mod arrange;
+mod clean;
+mod compact;
 mod drops;
 mod durable;
 mod encoding;
 mod error;
+mod evolve;
 mod log;
 mod merge;
 mod newest;
@@ -39,6 +42,7 @@ mod undo;
 mod write;
 
 pub use apply::{Applied, Landed, apply, checkpoint, obstacle};
+pub use clean::{Unneeded, still_needed, unneeded};
 pub use error::{Error, Result, is_storage_full, lost_file};
 pub use log::{Impact, Outside, has_version, outside_changes, outside_commits};
 pub use merge::Withdrawn;
@@ -49,6 +53,9 @@ pub use restore::Restored;
 pub use root::Root;
 pub use table::{Snapshot, TableSpec};
 pub use undo::{Undone, undo};
+
+/// How long new tables ask other engines to keep what is not current any more, in hours: 30 days.
+pub const RETENTION_HOURS: u64 = 30 * 24;
 
 /// How this engine names itself in commits and data files.
 pub const ENGINE: &str = concat!("lake/", env!("CARGO_PKG_VERSION"));

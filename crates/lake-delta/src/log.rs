@@ -104,6 +104,12 @@ impl Entry {
             .collect()
     }
 
+    /// The table's metadata, where the commit changes it.
+    pub(crate) fn metadata(&self) -> Option<&Value> {
+        let mut actions = self.actions.iter();
+        actions.find_map(|action| action.get("metaData"))
+    }
+
     /// The lines of the actions of these kinds, as they were.
     pub(crate) fn lines(&self, kinds: &[&str]) -> Vec<String> {
         let wanted = self.actions.iter();

@@ -117,18 +117,22 @@ struct Part {
 }
 
 /// Merges the rows of a run once more, into what its tables are now; gives the change of the
-/// table `current`. What is applied already says the same as the run's rows, and stays.
+/// table `current`, which is to be what `after` says. What is applied already says the same as the run's rows, and stays.
 pub(crate) async fn again(
     attempt: &Attempt,
     current: &Snapshot,
+    after: &TableSpec,
     again: &Arc<MergeAgain>,
 ) -> Result<Prepared> {
     let open = async |part: &Part, spec: Option<TableSpec>| -> Result<Side> {
-        let base = match part.table == current.name {
-            true => Some(current.clone()),
-            false => Snapshot::open(&attempt.root, &attempt.pipeline, &part.table).await?,
+        let (base, spec) = match part.table == current.name {
+            true => (Some(current.clone()), Some(after.clone())),
+            false => {
+                let base = Snapshot::open(&attempt.root, &attempt.pipeline, &part.table).await?;
+                let spec = base.as_ref().map(TableSpec::of).or(spec);
+                (base, spec)
+            }
         };
-        let spec = base.as_ref().map(TableSpec::of).or(spec);
         let spec = spec.ok_or_else(|| Error::Foreign {
             table: part.table.clone(),
             reason: "the table is gone".to_owned(),

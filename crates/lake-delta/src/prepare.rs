@@ -351,7 +351,7 @@ impl Attempt {
         let written = write_plan(&self.target(spec)?, None, plan, None, &context).await?;
         let written = written.live;
         let place = self.root.child(&spec.name);
-        let mut prepared = Prepared::new(spec, place, &self.pipeline, base, operation);
+        let mut prepared = Prepared::new(spec, place, &self.pipeline, base, operation)?;
         prepared.counts.inserted = written.rows;
         prepared.changed.new = data_files(written.files.iter().cloned());
         prepared.adds = written.files;

@@ -9,10 +9,12 @@ use object_store::path::Path;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::compact;
 use crate::drops::Drops;
+use crate::evolve;
 use crate::remake::Remake;
 use crate::scan::{DataFile, Files};
-use crate::table::OWNER;
+use crate::table::{KEY, OWNER};
 use crate::{Error, Result, Root, Snapshot, TableSpec};
 
 /// What became of the rows that a run had for a table.
@@ -56,6 +58,8 @@ pub(crate) enum Operation {
     Replace,
     /// Files that were there before are there again.
     Restore,
+    /// The same rows are in other files.
+    Optimize,
 }
 
 /// Who commits, for which run.
@@ -163,8 +167,12 @@ impl Prepared {
         pipeline: &str,
         base: Option<Snapshot>,
         operation: Operation,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        let metadata = match &base {
+            Some(base) => evolve::metadata(spec, base)?,
+            None => None,
+        };
+        Ok(Self {
             spec: spec.clone(),
             place,
             pipeline: pipeline.to_owned(),
@@ -178,11 +186,12 @@ impl Prepared {
             changed: Changed::default(),
             remake: match operation {
                 Operation::Replace => Remake::Replace,
+                Operation::Optimize => Remake::Nothing,
                 Operation::Append | Operation::Merge | Operation::Restore => Remake::Append,
             },
-            metadata: None,
+            metadata,
             unneeded: Vec::new(),
-        }
+        })
     }
 
     /// How the change is made again where others commit first.
@@ -308,18 +317,25 @@ impl Prepared {
 
     fn first_metadata(&self, stamp: &Stamp) -> Result<Value> {
         let schema = serde_json::to_string(&self.spec.delta_schema()?);
+        // Log clean-up is the library's default after every commit; history
+        // that a rollback may need is deleted by nobody but us.
+        let mut configuration = json!({
+            "delta.enableExpiredLogCleanup": "false",
+            OWNER: self.pipeline,
+        });
+        for (name, interval) in compact::retention(crate::RETENTION_HOURS) {
+            configuration[name] = interval.into();
+        }
+        if !self.spec.key.is_empty() {
+            configuration[KEY] = json!(self.spec.key).to_string().into();
+        }
         Ok(json!({
             "id": self.new_id,
             "name": self.spec.name,
             "format": { "provider": "parquet", "options": {} },
             "schemaString": schema.map_err(|e| Error::delta(&self.spec.name, e))?,
             "partitionColumns": self.spec.partition_by,
-            // Log clean-up is the library's default after every commit; history
-            // that a rollback may need is deleted by nobody but us.
-            "configuration": {
-                "delta.enableExpiredLogCleanup": "false",
-                OWNER: self.pipeline,
-            },
+            "configuration": configuration,
             "createdTime": stamp.time,
         }))
     }
@@ -351,6 +367,15 @@ impl Prepared {
                     "numRestoredFiles": text(self.adds.len() as u64),
                     "numRemovedFiles": text(self.removes.len() as u64),
                     "numOfFilesAfterRestore": text(self.current_files().count() as u64),
+                }),
+            ),
+            Operation::Optimize => (
+                "OPTIMIZE",
+                json!({}),
+                json!({
+                    "numAddedFiles": text(self.adds.len() as u64),
+                    "numRemovedFiles": text(self.removes.len() as u64),
+                    "numAddedBytes": Value::String(bytes.to_string()),
                 }),
             ),
             Operation::Append | Operation::Replace => (

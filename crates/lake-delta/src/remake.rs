@@ -29,6 +29,8 @@ pub enum Remake {
     Replace,
     /// The table is again what it was.
     Restore(Restored),
+    /// It is not: what it was to do is left, as the rows are the same without it.
+    Nothing,
     /// Its rows are merged again.
     Merge(Arc<MergeAgain>),
 }
@@ -49,37 +51,43 @@ impl Remake {
                 }
                 // What was gathered may lie elsewhere now; the new rows do not.
                 let adds = adds.into_iter().filter(|add| add.data_change).collect();
-                let spec = TableSpec::of(current);
-                Ok(Some(append(attempt, &spec, current, adds)))
+                let again = with_files(attempt, current, commit, adds, Operation::Append);
+                again.map(Some)
             }
             Self::Replace => {
-                let spec = TableSpec::of(current);
                 let adds = Entry::of_body(&commit.body).adds();
-                Ok(Some(replace(attempt, &spec, current, adds)))
+                let mut again = with_files(attempt, current, commit, adds, Operation::Replace)?;
+                again.replaces_all();
+                Ok(Some(again))
+            }
+            Self::Nothing => {
+                let again = with_files(attempt, current, commit, Vec::new(), Operation::Optimize);
+                again.map(Some)
             }
             Self::Restore(to) => attempt.restore(current.clone(), *to).await.map(Some),
-            Self::Merge(again) => merge::again(attempt, current, again).await.map(Some),
+            Self::Merge(again) => {
+                let spec = TableSpec::after(current, commit)?;
+                merge::again(attempt, current, &spec, again).await.map(Some)
+            }
         }
     }
 }
 
-fn append(attempt: &Attempt, spec: &TableSpec, current: &Snapshot, adds: Vec<Add>) -> Prepared {
+/// The change that puts these files into the table.
+fn with_files(
+    attempt: &Attempt,
+    current: &Snapshot,
+    commit: &Commit,
+    adds: Vec<Add>,
+    operation: Operation,
+) -> Result<Prepared> {
+    let spec = TableSpec::after(current, commit)?;
     let place = attempt.root.child(&spec.name);
     let base = Some(current.clone());
-    let mut prepared = Prepared::new(spec, place, &attempt.pipeline, base, Operation::Append);
+    let mut prepared = Prepared::new(&spec, place, &attempt.pipeline, base, operation)?;
     prepared.counts.inserted = adds.iter().filter_map(crate::stats::rows).sum();
     prepared.adds = adds;
-    prepared
-}
-
-fn replace(attempt: &Attempt, spec: &TableSpec, current: &Snapshot, adds: Vec<Add>) -> Prepared {
-    let place = attempt.root.child(&spec.name);
-    let base = Some(current.clone());
-    let mut prepared = Prepared::new(spec, place, &attempt.pipeline, base, Operation::Replace);
-    prepared.counts.inserted = adds.iter().filter_map(crate::stats::rows).sum();
-    prepared.adds = adds;
-    prepared.replaces_all();
-    prepared
+    Ok(prepared)
 }
 
 impl Prepared {
@@ -132,16 +140,5 @@ pub(crate) mod batches {
             writer.write(batch)?;
         }
         Ok(hex::encode(writer.into_inner()?))
-    }
-}
-
-impl TableSpec {
-    /// The declaration that a stored table fits.
-    pub(crate) fn of(snapshot: &Snapshot) -> Self {
-        Self {
-            name: snapshot.name.clone(),
-            schema: Arc::clone(&snapshot.schema),
-            partition_by: snapshot.partition_by.clone(),
-        }
     }
 }

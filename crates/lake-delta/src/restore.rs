@@ -53,7 +53,7 @@ impl Attempt {
         let removes: Vec<Add> = removes.cloned().collect();
         let place = self.root.child(&name);
         let base = Some(current);
-        let mut prepared = Prepared::new(&spec, place, &self.pipeline, base, Operation::Restore);
+        let mut prepared = Prepared::new(&spec, place, &self.pipeline, base, Operation::Restore)?;
         prepared.adds = files
             .into_iter()
             .filter(|add| !there.contains(&add.path))

@@ -1,5 +1,6 @@
 //! Where the tables of a pipeline live: a prefix of an object store.
 
+use std::collections::BTreeSet;
 use std::path::Path as FsPath;
 use std::sync::Arc;
 
@@ -100,6 +101,32 @@ impl Root {
             Ok(path) => path.display().to_string(),
             Err(()) => self.url.to_string(),
         }
+    }
+
+    /// Takes away the directories that the deletion of `paths` has left empty, below this root.
+    /// Object stores have no directories.
+    pub async fn prune(&self, paths: &[Path]) {
+        let Ok(root) = self.url.to_file_path() else {
+            return;
+        };
+        let mut directories = BTreeSet::new();
+        for path in paths {
+            let mut parts: Vec<_> = path.parts().collect();
+            while parts.pop().is_some() && !parts.is_empty() {
+                let parts = parts.iter();
+                let directory = parts.fold(root.clone(), |place, part| place.join(part.as_ref()));
+                if !directories.insert(directory) {
+                    break;
+                }
+            }
+        }
+        let removed = tokio::task::spawn_blocking(move || {
+            // What is inside comes after what it is in. One that is not empty stays.
+            for directory in directories.iter().rev() {
+                let _ = std::fs::remove_dir(directory);
+            }
+        });
+        let _ = removed.await;
     }
 
     /// Makes sure that an object that can be read will not be gone after a power cut. Object

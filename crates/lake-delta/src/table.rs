@@ -14,6 +14,8 @@ use object_store::path::Path;
 
 /// The table property that says which pipeline a table belongs to.
 pub(crate) const OWNER: &str = "lake.pipeline";
+/// The table property that names the columns of the key, as a JSON list.
+pub(crate) const KEY: &str = "lake.key";
 
 /// What a table is declared to be.
 #[derive(Debug, Clone)]
@@ -24,6 +26,9 @@ pub struct TableSpec {
     pub schema: SchemaRef,
     /// The columns that choose a row's directory.
     pub partition_by: Vec<String>,
+    /// The columns that name a row, and by which rows are sorted within a file; empty where rows
+    /// have no name.
+    pub key: Vec<String>,
 }
 
 impl TableSpec {
@@ -52,10 +57,12 @@ impl TableSpec {
                 fields.map_err(|e| Error::query(&self.name, e))?,
             )),
             partition_by: Vec::new(),
+            key: key.to_vec(),
         })
     }
 
-    /// Checks that `snapshot` has exactly these columns and partitions.
+    /// Checks that `snapshot` can hold rows of this declaration: it has the same partitions, and
+    /// these columns but for new ones, which its stored rows have as NULL.
     ///
     /// # Errors
     /// [`Error::Schema`] names every difference.
@@ -65,7 +72,15 @@ impl TableSpec {
         let mut differences = Vec::new();
         for field in declared.fields() {
             match stored.field(field.name()) {
-                None => differences.push(format!("column {} is new", field.name())),
+                None if self.key.contains(field.name()) => differences.push(format!(
+                    "column {} is new and part of the key, and stored rows do not have it",
+                    field.name()
+                )),
+                None if field.is_nullable() => {}
+                None => differences.push(format!(
+                    "column {} is new and must not be NULL, which it is in stored rows",
+                    field.name()
+                )),
                 Some(old) if old.data_type() != field.data_type() => differences.push(format!(
                     "column {} is {} in the table and {} in the declaration",
                     field.name(),
@@ -114,6 +129,7 @@ pub struct Snapshot {
     pub(crate) id: String,
     pub(crate) schema: SchemaRef,
     pub(crate) partition_by: Vec<String>,
+    pub(crate) key: Vec<String>,
     pub(crate) files: Vec<Add>,
     pub(crate) digest: String,
 }
@@ -237,6 +253,7 @@ impl Snapshot {
             id: state.metadata().id().to_owned(),
             schema: plain(&snapshot.arrow_schema()),
             partition_by: state.metadata().partition_columns().to_vec(),
+            key: key_of(state.metadata().configuration().get(KEY)),
             files,
             digest,
             place,
@@ -276,6 +293,12 @@ impl Snapshot {
             .await
             .map_err(|e| Error::delta(&self.name, e))
     }
+}
+
+/// What the property says. Tables of earlier versions of lake do not have it.
+pub(crate) fn key_of(property: Option<&String>) -> Vec<String> {
+    let columns = property.and_then(|text| serde_json::from_str(text).ok());
+    columns.unwrap_or_default()
 }
 
 #[expect(
@@ -318,7 +341,7 @@ fn unreadable(name: &str, error: DeltaTableError) -> Error {
 
 /// The library reads strings and decimals as it likes; our columns have one
 /// Arrow type per Delta type.
-fn plain(schema: &SchemaRef) -> SchemaRef {
+pub(crate) fn plain(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
         let data_type = match field.data_type() {
             DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,

@@ -139,7 +139,7 @@ async fn take_back(
     let spec = TableSpec::of(current);
     let base = Some(current.clone());
     let operation = Operation::Restore;
-    let mut prepared = Prepared::new(&spec, place, &attempt.pipeline, base, operation);
+    let mut prepared = Prepared::new(&spec, place, &attempt.pipeline, base, operation)?;
     let back: Vec<Add> = if new.iter().all(|add| active.contains(add.path.as_str())) {
         // What others did since to other files stays.
         let removed = entry.removed().into_iter();

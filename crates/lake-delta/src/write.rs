@@ -29,7 +29,7 @@ use crate::{Error, Result, Root, TableSpec, arrange, encoding};
 pub(crate) const ATTEMPT_PREFIX: &str = "run-";
 
 /// Files of about this size are what other engines like to read.
-const TARGET_FILE_SIZE: NonZeroU64 = NonZeroU64::new(128 * 1024 * 1024).unwrap();
+pub(crate) const TARGET_FILE_SIZE: NonZeroU64 = NonZeroU64::new(128 * 1024 * 1024).unwrap();
 /// How many rows the writer encodes before it looks how large the file is.
 const BATCH_ROWS: usize = 8192;
 
@@ -67,8 +67,9 @@ impl Split {
 }
 
 /// Writes what `plan` yields. With a key, or where the table has partitions, rows are brought into
-/// order first, and of the rows of a key one stays ([`arrange`]); otherwise every stream is written
-/// as it comes, in a task of its own. Rows that the key's rule says are deleted go to `tombstones`.
+/// order first, and where the key has a rule, of the rows of a key one stays ([`arrange`]); otherwise
+/// every stream is written as it comes, in a task of its own. Rows that the rule says are deleted go
+/// to `tombstones`.
 pub(crate) async fn write_plan(
     target: &Target,
     tombstones: Option<&Target>,
@@ -76,7 +77,9 @@ pub(crate) async fn write_plan(
     key: Option<&KeyRule>,
     context: &Arc<TaskContext>,
 ) -> Result<Split> {
-    let mut all = if key.is_some() || !target.spec.partition_by.is_empty() {
+    let spec = &target.spec;
+    let ordered = key.is_some() || !spec.partition_by.is_empty() || !spec.key.is_empty();
+    let mut all = if ordered {
         arrange::write(target, tombstones, plan, key, context).await?
     } else {
         write_streams(target, plan, context).await?

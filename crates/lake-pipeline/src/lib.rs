@@ -68,6 +68,7 @@ mod resolve;
 mod rules;
 mod schema;
 mod settings;
+mod window;
 mod yaml;
 
 pub use fault::{Fault, Faults, Place};
@@ -75,7 +76,7 @@ pub use input::{DoneMarker, FileOrder, InputSource, OnChange, OnEmpty, OnLate, O
 pub use location::absolute;
 pub use overrides::Overrides;
 pub use pattern::{PathValues, Pattern};
-pub use pipeline::{Limits, Pipeline, RejectedLimit, TransformRef};
+pub use pipeline::{Limits, Pipeline, RejectedLimit, RollbackWindow, TransformRef};
 pub use resolve::parse;
 pub use schema::json_schema;
 pub use settings::{SettingHelp, settings};

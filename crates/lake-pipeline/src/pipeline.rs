@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::input::InputSource;
 
@@ -24,6 +25,26 @@ pub struct Pipeline {
     pub limits: Limits,
     /// When the pipeline runs: a cron expression of five fields.
     pub schedule: Option<String>,
+    /// How far back a rollback can go.
+    pub rollback_window: RollbackWindow,
+}
+
+/// How far back a rollback can go: by time or by runs, whichever goes back further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RollbackWindow {
+    /// What was there at any moment of so long a time can be brought back.
+    pub time: Duration,
+    /// So many runs can be undone, however old they are; one at least.
+    pub runs: u64,
+}
+
+impl Default for RollbackWindow {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_hours(30 * 24),
+            runs: 20,
+        }
+    }
 }
 
 /// Which transform a pipeline uses.

@@ -87,6 +87,7 @@ impl<'a> Resolver<'a> {
         let inputs = self.inputs(&file);
         let limits = self.limits(&file);
         let schedule = self.read(&file, &settings::SCHEDULE);
+        let rollback_window = self.read(&file, &settings::ROLLBACK_WINDOW);
         Some(Pipeline {
             name: name?,
             description,
@@ -95,6 +96,7 @@ impl<'a> Resolver<'a> {
             inputs,
             limits,
             schedule,
+            rollback_window: rollback_window.unwrap_or_default(),
         })
     }
 

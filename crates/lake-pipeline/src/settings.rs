@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::fault::Problem;
-use crate::pipeline::RejectedLimit;
+use crate::pipeline::{RejectedLimit, RollbackWindow};
 use crate::yaml::Kind;
-use crate::{cron, location, rules};
+use crate::{cron, location, rules, window};
 
 pub(crate) use inputs::{
     DONE_MARKER, EXPECT_EVERY, INPUT_NAME, INPUTS, MAX_BYTES, MAX_FILES, ON_CHANGE, ON_EMPTY,
@@ -131,6 +131,7 @@ pub(crate) static FILE: Setting = Setting {
         &INPUTS,
         &LIMITS,
         &SCHEDULE.setting,
+        &ROLLBACK_WINDOW.setting,
     ]),
     ..BLANK
 };
@@ -346,6 +347,20 @@ pub(crate) static SCHEDULE: Scalar<String> = Scalar {
         ..BLANK
     },
     parse: cron::schedule,
+};
+
+pub(crate) static ROLLBACK_WINDOW: Scalar<RollbackWindow> = Scalar {
+    setting: Setting {
+        key: "rollback_window",
+        doc: "How far back `lake rollback` can go after `lake maintain`, which deletes what is \
+              older: a length of time, a number of runs, or both, and then whichever goes \
+              back further.",
+        default: Some("30 days, at least 20 runs"),
+        example: Some("30 days, at least 20 runs"),
+        shape: text(window::schema),
+        ..BLANK
+    },
+    parse: window::window,
 };
 
 /// Stands for a name that the pipeline chooses.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Result, RunError};
 use crate::record::{RunRecord, TableVersion};
 use crate::runs::{self, Runs};
-use crate::sealed::{Seal, SealedRemake, SealedTable};
+use crate::sealed::{Seal, SealedObject, SealedRemake, SealedTable};
 use crate::state::{SealObject, read_seal};
 use crate::undo;
 
@@ -97,7 +97,7 @@ async fn apply_tables(
                 if landed.again.is_none() {
                     as_prepared.push(table.name.clone());
                 }
-                if landed.again.is_some() && matches!(table.remake, SealedRemake::Object { .. }) {
+                if landed.again.is_some() && matches!(table.remake, SealedRemake::Object(_)) {
                     remade = Some(table.remake.clone());
                 }
                 if let Some(row) = row {
@@ -154,7 +154,8 @@ pub(crate) async fn sealed(root: &Root, table: &SealedTable) -> Result<(Commit, 
         SealedRemake::Append => Remake::Append,
         SealedRemake::Replace => Remake::Replace,
         SealedRemake::Restore(to) => Remake::Restore(*to),
-        SealedRemake::Object { path, sha256 } => {
+        SealedRemake::Nothing => Remake::Nothing,
+        SealedRemake::Object(SealedObject { path, sha256 }) => {
             let body = object(root, path, sha256).await?;
             serde_json::from_slice(&body).map_err(|e| RunError::State {
                 path: path.clone(),
@@ -190,10 +191,14 @@ async fn object(root: &Root, name: &str, sha256: &str) -> Result<Bytes> {
 /// A checkpoint makes opening faster and nothing else, so a run does not fail
 /// for want of one.
 pub(crate) async fn summed_up(root: &Root, pipeline: &str, table: &str, version: i64) {
-    if version > 0
-        && version % CHECKPOINT_EVERY == 0
-        && let Err(error) = lake_delta::checkpoint(root, pipeline, table).await
-    {
-        tracing::warn!(table, version, %error, "no checkpoint could be written");
+    if version > 0 && version % CHECKPOINT_EVERY == 0 {
+        summed_up_now(root, pipeline, table).await;
+    }
+}
+
+/// As [`summed_up`], whatever the version.
+pub(crate) async fn summed_up_now(root: &Root, pipeline: &str, table: &str) {
+    if let Err(error) = lake_delta::checkpoint(root, pipeline, table).await {
+        tracing::warn!(table, %error, "no checkpoint could be written");
     }
 }

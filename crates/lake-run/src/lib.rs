@@ -37,6 +37,7 @@ mod lineage;
 mod live;
 mod load;
 mod logic;
+mod maintain;
 mod memory;
 mod parameters;
 mod partition;
@@ -74,12 +75,13 @@ pub use history::{History, history, recorded};
 pub use lake_delta::Root;
 pub use lake_plugin::Declaration;
 pub use live::Process;
+pub use maintain::{MaintainedTable, Maintenance, maintain, plan_maintenance};
 pub use parameters::ParameterRecord;
 pub use plan::{Plan, PlannedInput, PlannedTable, Unfinished, plan};
 pub use progress::Progress;
 pub use query::{Answer, query};
 pub use record::{
-    FunctionRecord, InputRecord, MetricRecord, Outcome, ReasonCount, ReasonRecord, Report,
+    Cleaned, FunctionRecord, InputRecord, MetricRecord, Outcome, ReasonCount, ReasonRecord, Report,
     RunRecord, StageRecord, TableRecord, TableVersion, TransformRecord,
 };
 pub use rollback::{

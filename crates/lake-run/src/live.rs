@@ -123,7 +123,11 @@ pub(crate) async fn wait(settings: &Settings, root: &Root) -> Result<()> {
 }
 
 /// Another run that is live, as the error that says so.
-async fn other(settings: &Settings, root: &Root, attempt: &str) -> Result<Option<RunError>> {
+pub(crate) async fn other(
+    settings: &Settings,
+    root: &Root,
+    attempt: &str,
+) -> Result<Option<RunError>> {
     let Some((found, beaten)) = read(root).await? else {
         return Ok(None);
     };

@@ -425,6 +425,7 @@ impl<'a> Load<'a> {
             status: "done".to_owned(),
             attempt: self.attempt.id.clone(),
             versions: last.map(|last| last.versions.clone()).unwrap_or_default(),
+            horizon: last.map_or(0, |last| last.horizon),
             blocked: Blocked::after(last, self.settings).releases,
             transform: self.transform.record.clone(),
             parameters: self.transform.parameters.records(),

@@ -122,6 +122,7 @@ impl Cut {
                 record: None,
             });
         };
+        state.is_within_reach(run)?;
         let runs = Runs::open(&state.root, &state.pipeline).await?;
         let record = runs.record(run).await?;
         // Of a run that was taken back nothing is left to be seen.

@@ -30,7 +30,8 @@ pub struct RunRecord {
     /// The run's number, from 1, without gaps.
     pub run: i64,
     /// What kind of run: `load` (new files), `reload` (all files once more), `recompute` (no
-    /// files, another logic), `rollback` (tables are again what an earlier run left), `undo`
+    /// files, another logic), `rollback` (tables are again what an earlier run left),
+    /// `maintain` (small files are put together, and what nobody needs is deleted), `undo`
     /// (another run is taken back) or `void` (a number without a run).
     pub kind: String,
     /// How it ended: `done`, `undone` (the next run takes it back), `void`, or `stopped` (nothing
@@ -45,6 +46,12 @@ pub struct RunRecord {
     /// The run whose state it brings back; 0 is the state before the first.
     #[serde(default)]
     pub restores: Option<i64>,
+    /// The oldest run that can be gone back to: what only earlier ones need may be deleted.
+    #[serde(default)]
+    pub horizon: i64,
+    /// What a run of maintenance deletes.
+    #[serde(default)]
+    pub cleaned: Option<Cleaned>,
     /// Releases that this pipeline must not use any more, since somebody rolled back from them.
     #[serde(default)]
     pub blocked: Vec<TransformRecord>,
@@ -146,10 +153,20 @@ impl RunRecord {
             parameters: before.parameters,
             tables: tables.collect(),
             versions: before.versions,
+            horizon: before.horizon,
             blocked: before.blocked,
             ..Self::default()
         }
     }
+}
+
+/// What a run of maintenance deletes, because nobody needs it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cleaned {
+    /// How many objects.
+    pub objects: u64,
+    /// How many bytes they have together.
+    pub bytes: u64,
 }
 
 /// A table at one version.
@@ -352,6 +369,7 @@ pub(crate) fn runs_spec() -> TableSpec {
     ];
     let transform = ["name", "version", "digest", "release"].map(|name| field(name, Utf8));
     let transform = transform.to_vec();
+    let cleaned = ["objects", "bytes"].map(|name| field(name, Int64)).to_vec();
     let fields = vec![
         field("run", Int64),
         field("kind", Utf8),
@@ -359,6 +377,8 @@ pub(crate) fn runs_spec() -> TableSpec {
         field("why", Utf8),
         field("undoes", Int64),
         field("restores", Int64),
+        field("horizon", Int64),
+        field("cleaned", DataType::Struct(Fields::from(cleaned))),
         field("blocked", list_of(transform.clone())),
         field("attempt", Utf8),
         field(
@@ -442,6 +462,7 @@ fn spec(name: &str, fields: Vec<Field>) -> TableSpec {
         name: name.to_owned(),
         schema: Arc::new(Schema::new(fields)),
         partition_by: Vec::new(),
+        key: Vec::new(),
     }
 }
 

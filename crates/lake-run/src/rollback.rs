@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::apply::{self, Finished, note_version};
 use crate::blocked::{Blocked, identity, is_named};
 use crate::error::{Result, RunError};
+use crate::maintain::MAINTAIN;
 use crate::memory;
 use crate::record::{FILES, RUNS, RunRecord, TableRecord, app};
 use crate::run::{Settings, alone};
@@ -514,6 +515,8 @@ impl Rollback {
             _ => Blocked::after(last, &self.settings).releases,
         };
         record.versions = last.map_or_else(Vec::new, |last| last.versions.clone());
+        // What is deleted does not come back.
+        record.horizon = last.map_or(0, |last| last.horizon);
         for row in &mut record.tables {
             row.version = version(last, &row.name).unwrap_or(row.version);
         }
@@ -568,7 +571,11 @@ async fn target(runs: &Runs, state: &State, goal: &Goal) -> Result<Option<i64>> 
         Goal::Table { .. } => return Ok(None),
         Goal::Run(run) => *run,
         // A number that changed nothing is not what somebody wants to undo.
-        Goal::BeforeLast => runs.lineage(last).await?.first().map_or(0, |run| run.run) - 1,
+        Goal::BeforeLast => {
+            let lineage = runs.lineage(last).await?;
+            let changing = lineage.iter().find(|run| run.kind != MAINTAIN);
+            changing.map_or(0, |run| run.run) - 1
+        }
     };
     if run >= last || run < 0 {
         return refuse(match last {
@@ -576,6 +583,7 @@ async fn target(runs: &Runs, state: &State, goal: &Goal) -> Result<Option<i64>> 
             _ => format!("run {run} is not before the last one, which is run {last}"),
         });
     }
+    state.is_within_reach(run)?;
     if run > 0 && runs.record(run).await?.is_none_or(|r| r.status == "undone") {
         return Err(RunError::NoRun { run, last });
     }

@@ -1,6 +1,6 @@
 //! `_lake/runs`: the rows that runs leave, and the commit that finishes a run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -57,7 +57,7 @@ impl Runs {
     /// back or rolled back.
     pub(crate) async fn lineage(&self, run: i64) -> Result<Vec<Ancestor>> {
         let sql = format!(
-            "SELECT run, status, undoes, restores, transform FROM runs WHERE run <= {} \
+            "SELECT run, kind, status, undoes, restores, transform FROM runs WHERE run <= {} \
              ORDER BY run DESC",
             run + 1
         );
@@ -78,8 +78,24 @@ impl Runs {
         Ok(lineage)
     }
 
+    /// The attempts of all finished runs.
+    pub(crate) async fn attempts(&self) -> Result<HashSet<String>> {
+        let found = self.query("SELECT attempt FROM runs").await?;
+        let found = rows::<OfAttempt>(RUNS, &found)?;
+        Ok(found.into_iter().map(|row| row.attempt).collect())
+    }
+
+    /// The version of this table after `run`.
+    pub(crate) async fn version_after(&self, run: i64, app: &str) -> Result<i64> {
+        let version = match &self.table {
+            Some(table) => table.version_before(app, run + 1).await?,
+            None => None,
+        };
+        Ok(version.unwrap_or(0))
+    }
+
     /// What a query of `runs` answers; nothing where there are none.
-    async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
+    pub(crate) async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
         let Some(table) = &self.table else {
             return Ok(Vec::new());
         };
@@ -118,10 +134,18 @@ impl Runs {
     }
 }
 
+#[derive(Debug, serde::Deserialize)]
+struct OfAttempt {
+    #[serde(default)]
+    attempt: String,
+}
+
 /// A run that a state comes from.
 #[derive(Debug, Clone, serde::Deserialize)]
 pub(crate) struct Ancestor {
     pub(crate) run: i64,
+    #[serde(default)]
+    pub(crate) kind: String,
     status: String,
     #[serde(default)]
     undoes: Option<i64>,

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::apply::said;
 use crate::error::{Result, RunError};
 use crate::record::RunRecord;
-use crate::sealed::{Seal, SealedRemake, SealedTable};
+use crate::sealed::{Seal, SealedObject, SealedRemake, SealedTable};
 use crate::state::{SealObject, read_seal, seal_path};
 
 /// A seal whose put failed without a trace is put again this often, and what became of it is
@@ -39,7 +39,17 @@ pub(crate) async fn seal(
     record: RunRecord,
     prepared: &[Prepared],
 ) -> Result<Seal> {
-    let mut seal = Seal::of(&attempt.pipeline, record, Vec::new());
+    let seal = Seal::of(&attempt.pipeline, record, Vec::new());
+    seal_as(attempt, before, seal, prepared).await
+}
+
+/// As [`seal`], where the seal says more than what becomes of tables.
+pub(crate) async fn seal_as(
+    attempt: &Attempt,
+    before: Option<&RunRecord>,
+    mut seal: Seal,
+    prepared: &[Prepared],
+) -> Result<Seal> {
     let stamp = seal.stamp();
     let store = attempt.root.store();
     let mut commits = Vec::new();
@@ -52,12 +62,13 @@ pub(crate) async fn seal(
             Remake::Append => SealedRemake::Append,
             Remake::Replace => SealedRemake::Replace,
             Remake::Restore(to) => SealedRemake::Restore(*to),
+            Remake::Nothing => SealedRemake::Nothing,
             // Nobody else can have changed a table that is not there yet.
             Remake::Merge(_) if commit.base < 0 => SealedRemake::Append,
             merge @ Remake::Merge(_) => {
                 let path = format!("{place}.merge.json");
                 let sha256 = put(store.as_ref(), &path, json(&path, merge)?).await?;
-                SealedRemake::Object { path, sha256 }
+                SealedRemake::Object(SealedObject { path, sha256 })
             }
         };
         let actions = format!("{place}.json");
@@ -161,7 +172,7 @@ fn json(path: &str, remake: &Remake) -> Result<Vec<u8>> {
 }
 
 /// Puts an object, and gives its SHA-256.
-async fn put(store: &dyn ObjectStore, name: &str, body: Vec<u8>) -> Result<String> {
+pub(crate) async fn put(store: &dyn ObjectStore, name: &str, body: Vec<u8>) -> Result<String> {
     let sha256 = hex::encode(Sha256::digest(&body));
     let path = Path::from(name);
     let put = store.put(&path, Bytes::from(body).into()).await;

@@ -8,7 +8,7 @@ use crate::record::{RunRecord, app};
 use crate::state::seal_path;
 
 /// The seal format that this version writes and reads.
-pub(crate) const SEAL_FORMAT: u32 = 2;
+pub(crate) const SEAL_FORMAT: u32 = 3;
 
 /// The decision that a run happens: everything that applying it needs.
 ///
@@ -28,6 +28,19 @@ pub(crate) struct Seal {
     pub(crate) record: RunRecord,
     /// The tables in the order in which they are applied.
     pub(crate) tables: Vec<SealedTable>,
+    /// What is deleted once the run is finished, if anything: by whoever has sealed it, and nobody
+    /// else has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deletes: Option<SealedObject>,
+}
+
+/// An object that a seal names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SealedObject {
+    /// Where it is, relative to the pipeline's root.
+    pub(crate) path: String,
+    /// SHA-256 of it.
+    pub(crate) sha256: String,
 }
 
 /// One table of a seal: its commit, by reference.
@@ -56,12 +69,9 @@ pub(crate) enum SealedRemake {
     /// The table is again what it was.
     Restore(Restored),
     /// As an object says: a merge.
-    Object {
-        /// The object, relative to the pipeline's root.
-        path: String,
-        /// SHA-256 of it.
-        sha256: String,
-    },
+    Object(SealedObject),
+    /// It is not: the commit has nothing of it then.
+    Nothing,
 }
 
 impl Seal {
@@ -86,6 +96,7 @@ impl Seal {
             sealed_at: record.sealed_at / 1000,
             record,
             tables,
+            deletes: None,
         }
     }
 

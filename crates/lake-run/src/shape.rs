@@ -302,6 +302,7 @@ fn finish(
             name: table_name(table),
             schema: Arc::new(Schema::new(fields)),
             partition_by: table.partition_by.clone(),
+            key: table.key.clone(),
         },
     })
 }

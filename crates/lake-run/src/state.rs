@@ -233,6 +233,22 @@ impl State {
         Ok(table)
     }
 
+    /// # Errors
+    /// [`RunError::Refused`] where what a run has left may be deleted already.
+    pub(crate) fn is_within_reach(&self, run: i64) -> Result<()> {
+        let horizon = self.last.as_ref().map_or(0, |last| last.horizon);
+        if run >= horizon {
+            return Ok(());
+        }
+        Err(RunError::Refused {
+            message: format!(
+                "what run {run} had left may be deleted: the oldest run whose tables are kept is \
+                 run {horizon} (rollback_window in the pipeline file says how much lake maintain \
+                 keeps)"
+            ),
+        })
+    }
+
     /// The version at which the last finished run left a table.
     pub(crate) fn left(&self, name: &str) -> Option<i64> {
         let last = self.last.as_ref()?;

@@ -50,6 +50,22 @@ pub(crate) enum Command {
     /// Bring back what an earlier run has left: tables, what is loaded, and the release
     #[command(disable_version_flag = true)]
     Rollback(Box<Rollback>),
+    /// Put small files together, and delete what no run in the rollback window needs
+    Maintain {
+        #[command(flatten)]
+        pipeline: Pipeline,
+        #[command(flatten)]
+        common: Common,
+        /// Say what would be done, and write nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Wait for a run that is live, instead of ending with exit code 4
+        #[arg(long)]
+        wait: bool,
+        /// How to say what was done
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
     /// Say what a run would do and why, and write nothing
     Plan {
         #[command(flatten)]
@@ -323,6 +339,7 @@ impl Command {
             Self::Run { output, .. }
             | Self::Plan { output, .. }
             | Self::History { output, .. }
+            | Self::Maintain { output, .. }
             | Self::Diff { output, .. }
             | Self::Validate { output, .. } => *output == Format::Json,
             Self::Rollback(rollback) => rollback.output == Format::Json,

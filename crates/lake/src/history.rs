@@ -153,6 +153,13 @@ pub(crate) fn one(record: &RunRecord) -> String {
     if let Some(run) = record.restores {
         let _ = writeln!(text, "  restores run {run}");
     }
+    if record.horizon > 0 {
+        let _ = writeln!(
+            text,
+            "  keeps    what run {} and later ones have left",
+            record.horizon
+        );
+    }
     for release in &record.blocked {
         let _ = writeln!(text, "  blocked  {} {}", release.name, release.version);
     }

@@ -12,6 +12,7 @@ mod edge;
 mod exit;
 mod history;
 mod inspect;
+mod maintain;
 mod plan;
 mod plugin;
 mod progress;
@@ -105,6 +106,27 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
             })
         }
         Command::Rollback(wanted) => rollback::perform(*wanted),
+        Command::Maintain {
+            pipeline,
+            common,
+            dry_run,
+            wait,
+            output,
+        } => {
+            let mut settings = settings(&pipeline, &common)?;
+            settings.wait = wait;
+            let done = match dry_run {
+                true => edge::block_on(lake_run::plan_maintenance(&settings))??,
+                false => watched(terminal, &settings, lake_run::maintain(&settings))??,
+            };
+            for warning in &done.warnings {
+                tracing::warn!("{warning}");
+            }
+            Ok(match output {
+                Format::Text => maintain::text(&done, dry_run),
+                Format::Json => format!("{}\n", serde_json::json!(done)),
+            })
+        }
         Command::Plan {
             pipeline,
             common,

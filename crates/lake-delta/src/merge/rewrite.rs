@@ -36,7 +36,7 @@ impl Side {
         let place = attempt.root.child(&self.spec.name);
         let operation = Operation::Merge;
         let mut prepared =
-            Prepared::new(&self.spec, place, &attempt.pipeline, self.base, operation);
+            Prepared::new(&self.spec, place, &attempt.pipeline, self.base, operation)?;
         prepared.counts = counts;
         prepared.copied = copies.iter().filter_map(stats::rows).sum();
         let removed = numbered(&self.old, 0).filter(|(index, _)| old_gone.touches(*index));

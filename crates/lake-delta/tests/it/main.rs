@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod arrange;
 #[cfg(test)]
+mod compact;
+#[cfg(test)]
 mod deletes;
+#[cfg(test)]
+mod evolve;
 #[cfg(test)]
 mod facts;
 #[cfg(test)]

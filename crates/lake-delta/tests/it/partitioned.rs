@@ -63,6 +63,7 @@ async fn both(lake: &Lake, days: i64, partition_by: &[&str]) -> SessionContext {
         name: "standard/t".to_owned(),
         schema: schema(),
         partition_by: partition_by.iter().map(|name| (*name).to_owned()).collect(),
+        key: Vec::new(),
     };
     let plain = Arc::new(MemTable::try_new(schema(), vec![vec![rows(days)]]).unwrap());
     session.register_table("plain", plain).unwrap();

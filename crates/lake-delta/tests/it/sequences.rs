@@ -83,6 +83,7 @@ fn spec() -> TableSpec {
         name: "standard/t".to_owned(),
         schema: schema(),
         partition_by: Vec::new(),
+        key: Vec::new(),
     }
 }
 

@@ -149,6 +149,7 @@ fn spec(data_type: &DataType) -> TableSpec {
         name: "standard/t".to_owned(),
         schema: Arc::new(Schema::new(vec![Field::new("c", data_type.clone(), true)])),
         partition_by: Vec::new(),
+        key: Vec::new(),
     }
 }
 
@@ -345,6 +346,7 @@ async fn bounds_are_written_for_what_they_can_say() {
         name: "standard/t".to_owned(),
         schema: everything(),
         partition_by: Vec::new(),
+        key: Vec::new(),
     };
     let mut lake = Lake::new();
     let inner: SchemaRef = Arc::new(Schema::new(vec![
@@ -415,6 +417,7 @@ async fn as_many_columns_have_statistics_whatever_their_types_are() {
         name: "standard/t".to_owned(),
         schema: Arc::clone(&schema),
         partition_by: vec!["c1".to_owned()],
+        key: Vec::new(),
     };
     let columns = schema.fields().iter().map(|field| -> ArrayRef {
         match field.data_type() {

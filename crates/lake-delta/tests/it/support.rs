@@ -45,6 +45,7 @@ pub(crate) fn spec(partitioned: bool) -> TableSpec {
         } else {
             Vec::new()
         },
+        key: vec!["key".to_owned()],
     }
 }
 

@@ -109,7 +109,7 @@ async fn another_schema_is_refused_column_by_column() {
         schema: std::sync::Arc::new(Schema::new(vec![
             Field::new("key", DataType::Utf8, true),
             Field::new("day", DataType::Date32, true),
-            Field::new("fresh", DataType::Int64, true),
+            Field::new("fresh", DataType::Int64, false),
         ])),
         partition_by: Vec::new(),
         ..before.clone()
@@ -120,7 +120,7 @@ async fn another_schema_is_refused_column_by_column() {
         .to_string();
     for part in [
         "column key is long in the table and string in the declaration",
-        "column fresh is new",
+        "column fresh is new and must not be NULL",
         "column value is no longer declared",
         "partitioned by [day] and declared to be by []",
     ] {

@@ -3,6 +3,7 @@
 use lake_run::{Outcome, Result};
 use lake_testing::FailingStore;
 
+use crate::maintain::maintain_through;
 use crate::rollback::{back_through, to};
 use crate::support::{Lake, SEALS, Tables, healthy};
 
@@ -39,6 +40,21 @@ async fn a_rollback_that_is_killed_at_any_operation_is_done_in_whole_or_not_at_a
     let expected = whole.tables().await;
     assert_eq!(expected.counts(), [5, 4, 2, 2, 3]);
     kill_everywhere(&lake, &expected, Doing::Rollback).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn maintenance_that_is_killed_at_any_operation_changes_no_row_and_loses_none() {
+    let lake = Lake::new().await;
+    lake.publish().await;
+    lake.correction_and_news();
+    lake.publish().await;
+    lake.more_news();
+    lake.publish().await;
+    let whole = lake.fork();
+    let done = maintain_through(&whole, &healthy(), KEPT).await.unwrap();
+    assert_eq!((done.run, done.horizon), (Some(4), 2));
+    let expected = whole.tables().await;
+    kill_everywhere(&lake, &expected, Doing::Maintain).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,13 +100,18 @@ async fn a_query_finishes_a_run_that_was_sealed() {
 enum Doing {
     Run,
     Rollback,
+    Maintain,
 }
+
+/// How many runs maintenance keeps.
+const KEPT: u64 = 1;
 
 impl Doing {
     async fn go(self, lake: &Lake, store: &FailingStore) -> Result<()> {
         match self {
             Self::Run => lake.run_through(store).await.map(|_| ()),
             Self::Rollback => rollback(lake, store).await,
+            Self::Maintain => maintain_through(lake, store, KEPT).await.map(|_| ()),
         }
     }
 }
@@ -131,11 +152,18 @@ async fn killed(lake: &Lake, expected: &Tables, doing: Doing, n: usize) -> Optio
         let found = lake.files("_delta_log/");
         assert_eq!(found, commits, "{at}: seen without a seal");
     }
-    // A rollback that was sealed is finished by any command, and not asked for twice.
+    // What was sealed is finished by any command, and not asked for twice.
     if doing == Doing::Run || !was_sealed {
         let next = doing.go(&lake, &healthy()).await;
         next.unwrap_or_else(|error| panic!("{at}: the next one failed: {error}"));
     }
     assert_eq!(lake.tables().await, *expected, "{at}");
+    if doing == Doing::Maintain {
+        // What it has not come to is found by the next one.
+        lake.take_heartbeat();
+        let next = maintain_through(&lake, &healthy(), KEPT).await;
+        next.unwrap_or_else(|error| panic!("{at}: the next one failed: {error}"));
+        assert_eq!(lake.tables().await.difference(expected, 4), None, "{at}");
+    }
     Some(was_sealed)
 }

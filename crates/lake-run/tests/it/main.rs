@@ -11,6 +11,8 @@ mod lies;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod maintain;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod outside;

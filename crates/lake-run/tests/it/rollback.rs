@@ -408,7 +408,7 @@ fn table(name: &str, version: i64) -> Goal {
     }
 }
 
-async fn back(lake: &Lake, options: RollbackOptions) -> Result<RunRecord> {
+pub(crate) async fn back(lake: &Lake, options: RollbackOptions) -> Result<RunRecord> {
     back_through(lake, &healthy(), options).await
 }
 

@@ -124,6 +124,12 @@ impl Lake {
         fs::remove_file(self.inputs.path().join(name)).unwrap();
     }
 
+    /// Nobody is to be seen at work any more.
+    pub(crate) fn take_heartbeat(&self) {
+        let place = self.root.path().join("utility/_lake/heartbeat.json");
+        let _ = fs::remove_file(place);
+    }
+
     /// The same lake once more, with a root that goes its own way.
     pub(crate) fn fork(&self) -> Self {
         Self {
