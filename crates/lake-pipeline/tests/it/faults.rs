@@ -76,7 +76,7 @@ name: second
             pipelines/utility.yaml:22:14: the tag `!note` is not accepted
               help: leave it out, or put a value that starts with `!` in quotes
             pipelines/utility.yaml:23:1: unknown key `tags`
-              help: known here: name, description, transform, root, inputs, limits, schedule
+              help: known here: name, description, transform, root, inputs, limits, schedule, rollback_window
             pipelines/utility.yaml:24:1: a second document starts here
               help: keep one pipeline per file"#]],
     );

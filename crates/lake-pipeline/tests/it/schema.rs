@@ -39,6 +39,7 @@ fn everything() -> Value {
         },
         "limits": { "memory": "512MiB", "rejected": "5%", "max_record_bytes": "16MiB" },
         "schedule": "*/15 * * * *",
+        "rollback_window": "30 days, at least 20 runs",
     })
 }
 
@@ -168,6 +169,10 @@ fn the_schema_and_the_parser_accept_the_same_values() {
         ("inputs.readings.on_change", json!("${CHANGE:-skip}")),
         ("inputs.more", json!({ "path": "x.csv" })),
         ("schedule", json!(" 0  6 * * mon-fri ")),
+        ("rollback_window", json!("12h")),
+        ("rollback_window", json!("2 weeks")),
+        ("rollback_window", json!("at least 3 runs")),
+        ("rollback_window", json!("1 day, 1 run")),
     ] {
         let file = with(key, Some(value));
         assert!(parser_accepts(&file), "the parser refuses {file}");
@@ -192,6 +197,7 @@ fn the_schema_and_the_parser_accept_the_same_values() {
         "inputs.readings.max_bytes",
         "limits",
         "schedule",
+        "rollback_window",
     ] {
         let file = with(key, None);
         assert!(parser_accepts(&file), "the parser needs {key}");
@@ -263,6 +269,9 @@ fn the_schema_and_the_parser_refuse_the_same_values() {
         ("limits.rejected", json!(1)),
         ("limits.rejected", json!("5")),
         ("schedule", json!("@daily")),
+        ("rollback_window", json!("always")),
+        ("rollback_window", json!("20")),
+        ("rollback_window", json!("3 runs, 3 days")),
     ] {
         let file = with(key, Some(value));
         assert!(!parser_accepts(&file), "the parser accepts {file}");

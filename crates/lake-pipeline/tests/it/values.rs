@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use expect_test::expect;
-use lake_pipeline::{OnChange, RejectedLimit};
+use lake_pipeline::{OnChange, Overrides, RejectedLimit, RollbackWindow};
 
-use crate::{SMALLEST, check, pipeline, with_transform};
+use crate::{SMALLEST, check, parse_with, pipeline, said, with_transform};
 
 #[test]
 fn the_example_in_the_repository_means_what_it_says() {
@@ -47,6 +47,7 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(pipeline.limits.memory, None);
     assert_eq!(pipeline.limits.rejected, RejectedLimit::default());
     assert_eq!(pipeline.schedule, None);
+    assert_eq!(pipeline.rollback_window, RollbackWindow::default());
 }
 
 #[test]
@@ -71,6 +72,9 @@ fn the_defaults_in_the_documentation_are_those_that_hold() {
     }
     let record = documented("limits.max_record_bytes");
     let written = format!("{SMALLEST}limits: {{ max_record_bytes: {record} }}\n");
+    assert_eq!(pipeline, crate::pipeline(&written));
+    let window = documented("rollback_window");
+    let written = format!("{SMALLEST}rollback_window: {window}\n");
     assert_eq!(pipeline, crate::pipeline(&written));
     let rejected = pipeline.limits.rejected;
     assert_eq!(
@@ -393,6 +397,43 @@ fn schedules_are_cron_expressions_of_five_fields() {
     ] {
         let pipeline = pipeline(&format!("{SMALLEST}schedule: '{written}'\n"));
         assert_eq!(pipeline.schedule.as_deref(), Some(read), "{written}");
+    }
+}
+
+#[test]
+fn how_far_back_a_rollback_can_go_is_a_time_a_number_of_runs_or_both() {
+    const DAY: u64 = 24 * 3600;
+    for (written, seconds, runs) in [
+        ("30 days, at least 20 runs", 30 * DAY, 20),
+        ("30d, 20 runs", 30 * DAY, 20),
+        ("1 week", 7 * DAY, 1),
+        ("36 hours", 36 * 3600, 1),
+        ("90m", 90 * 60, 1),
+        ("at least 1 run", 0, 1),
+        ("0 days, at least 5 runs", 0, 5),
+    ] {
+        let window = pipeline(&format!("{SMALLEST}rollback_window: {written}\n")).rollback_window;
+        assert_eq!(
+            (window.time.as_secs(), window.runs),
+            (seconds, runs),
+            "{written}"
+        );
+    }
+    for written in [
+        "always",
+        "20 times",
+        "0 runs",
+        "3 runs, 3 days",
+        "1 day, 2 days",
+        "1 day, 2 runs, 3",
+        "9999999999999999999 days",
+    ] {
+        let yaml = format!("{SMALLEST}rollback_window: {written}\n");
+        let message = said(parse_with(&yaml, &[], &Overrides::default()));
+        assert!(
+            message.contains("rollback_window") && message.contains("at least 20 runs"),
+            "{message}"
+        );
     }
 }
 

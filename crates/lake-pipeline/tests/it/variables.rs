@@ -114,7 +114,7 @@ fn keys_are_taken_literally() {
     check(
         &format!("{SMALLEST}${{KEY}}: x\n"),
         expect![[r#"
-        pipelines/utility.yaml:6:1: unknown key `${KEY}`
-          help: known here: name, description, transform, root, inputs, limits, schedule"#]],
+            pipelines/utility.yaml:6:1: unknown key `${KEY}`
+              help: known here: name, description, transform, root, inputs, limits, schedule, rollback_window"#]],
     );
 }
