@@ -266,6 +266,12 @@ impl Snapshot {
         self.version
     }
 
+    /// The columns of the key; empty where rows have none.
+    #[must_use]
+    pub fn key(&self) -> &[String] {
+        &self.key
+    }
+
     /// The names of the columns, in order.
     #[must_use]
     pub fn columns(&self) -> Vec<String> {

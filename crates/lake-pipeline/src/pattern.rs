@@ -96,6 +96,48 @@ impl Pattern {
         })
     }
 
+    /// Reads a pattern that paths are held against which are known already: one that does not begin
+    /// with a slash may begin at any of their parts, as in `2026-11-*/*.csv`.
+    ///
+    /// # Errors
+    /// As in a pipeline file, in words.
+    pub fn anywhere(text: &str) -> Result<Self, String> {
+        let said = |problem: Problem| match problem.help {
+            Some(help) => format!("{}; {help}", problem.message),
+            None => problem.message,
+        };
+        let written = text.split('/').filter(|written| !written.is_empty());
+        let parts = written.map(Part::parse).collect::<Result<Vec<_>, _>>();
+        let mut parts = parts.map_err(said)?;
+        if parts.is_empty() {
+            return Err(format!("`{text}` names nothing"));
+        }
+        if let Some(Part::Directories) = parts.last() {
+            parts.push(Part::parse("*").map_err(said)?);
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            fixed: String::new(),
+            parts,
+        })
+    }
+
+    /// Whether it takes a path, from its beginning or, where the pattern does not begin with a slash,
+    /// from any of its parts on.
+    #[must_use]
+    pub fn selects(&self, path: &str) -> bool {
+        let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
+        let begins = match self.text.starts_with('/') {
+            true => 1,
+            false => names.len(),
+        };
+        (0..begins).any(|from| {
+            names
+                .get(from..)
+                .is_some_and(|names| self.taken(names).is_some())
+        })
+    }
+
     /// The pattern as text: an absolute path, or a URL exactly as written.
     ///
     /// Only what the user wrote is a pattern: characters with a meaning in the directory that a

@@ -3,6 +3,8 @@
 //! Both releases prepare a run over the present state, one after the other, as `lake run` would.
 //! What they have prepared is compared, table by table, and then deleted: nothing is published.
 
+mod between;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -25,6 +27,8 @@ use crate::state::State;
 use crate::transform;
 use crate::work::Work;
 
+pub use between::diff_runs;
+
 /// What is compared, and how much of it is shown.
 #[derive(Debug, Clone)]
 pub struct DiffOptions {
@@ -41,6 +45,13 @@ pub struct DiffOptions {
 pub struct Diff {
     /// The pipeline's name.
     pub pipeline: String,
+    /// The run whose tables are compared with those of another, where two runs are compared and
+    /// not two releases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_run: Option<i64>,
+    /// That other run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_run: Option<i64>,
     /// The release that was compared against.
     pub before: TransformRecord,
     /// The transform that the pipeline would use.
@@ -154,7 +165,7 @@ impl Side {
             true => Files::All,
             false => Files::Pending,
         };
-        let work = Work::find(settings, state, &transform, files, &HashSet::new()).await?;
+        let work = Work::find(settings, state, &transform, &files, &HashSet::new()).await?;
         let warnings = work.found.warnings.clone();
         let load = Load::new(settings, state, &transform, work)?;
         let mut stages = Stages::new(settings.clock, Arc::clone(&settings.progress));
@@ -205,14 +216,10 @@ impl Side {
                 None => None,
             },
         };
-        let besides: &[&str] = match name.starts_with("rejection/") {
-            true => &["run", "transform_version", "resolved_run"],
-            false => &["_run", "_loaded_at"],
-        };
         Ok(provider.map(|provider| Compared {
             provider,
             key: key.clone(),
-            besides,
+            besides: besides(name),
         }))
     }
 
@@ -222,6 +229,14 @@ impl Side {
 
     fn input(&self, name: &str) -> Option<&InputRecord> {
         self.ready.found.inputs.iter().find(|i| i.name == name)
+    }
+}
+
+/// The columns that make no row of a table another: by which run it came, and when.
+fn besides(name: &str) -> &'static [&'static str] {
+    match name.starts_with("rejection/") {
+        true => &["run", "transform_version", "resolved_run"],
+        false => &["_run", "_loaded_at"],
     }
 }
 
@@ -260,7 +275,7 @@ async fn sides(
             before.table(state, name).await?,
             after.table(state, name).await?,
         );
-        tables.push(table(settings, state, options, name, old, new).await?);
+        tables.push(one_table(settings, state, options.samples, name, old, new).await?);
     }
     let inputs = after.ready.found.inputs.iter().map(|new| {
         let old = before.input(&new.name);
@@ -277,6 +292,8 @@ async fn sides(
     warnings.dedup();
     Ok(Diff {
         pipeline: state.pipeline.clone(),
+        from_run: None,
+        to_run: None,
         before: before.transform.clone(),
         after: after.transform.clone(),
         inputs: inputs.collect(),
@@ -285,10 +302,10 @@ async fn sides(
     })
 }
 
-async fn table(
+async fn one_table(
     settings: &Settings,
     state: &State,
-    options: &DiffOptions,
+    samples: usize,
     name: &str,
     old: Option<Compared>,
     new: Option<Compared>,
@@ -321,7 +338,7 @@ async fn table(
     diff.columns_added = missing_in(&after, &before);
     let session = settings.session()?;
     state.root.register(&session.runtime_env());
-    let rows = compare::rows(&session, &old, &new, options.samples).await;
+    let rows = compare::rows(&session, &old, &new, samples).await;
     diff.rows = rows.map_err(|e| RunError::sql(name, &e))?;
     Ok(diff)
 }

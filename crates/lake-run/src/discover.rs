@@ -14,13 +14,15 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use lake_pipeline::{OnChange, OnLate, PathValues, Pipeline};
+use lake_pipeline::{OnChange, OnLate, PathValues, Pattern, Pipeline};
 use serde::Serialize;
 
 use crate::error::{Result, RunError};
 use crate::prepare::Change;
+use crate::record::FileRecord;
+use crate::runs::Runs;
 use crate::state::State;
 use choose::Choosing;
 use loaded::LoadedFiles;
@@ -46,12 +48,23 @@ impl PendingFile {
 }
 
 /// Which files a run is to load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Files {
+#[derive(Debug, Clone)]
+pub enum Files {
     /// Those that are not loaded, as many as a run may load.
     Pending,
     /// All that are there.
     All,
+    /// Some of those that are loaded, once more.
+    Again(Again),
+}
+
+/// Which of the files that are loaded are loaded once more: those that fit all that is said.
+#[derive(Debug, Clone, Default)]
+pub struct Again {
+    /// Those whose paths it takes.
+    pub files: Option<Pattern>,
+    /// Those that a run has loaded which was sealed then or later, in microseconds since 1970.
+    pub since: Option<i64>,
 }
 
 /// Pending files that later runs will load.
@@ -136,7 +149,7 @@ impl Discovered {
 pub(crate) async fn discover(
     pipeline: &Pipeline,
     state: &State,
-    wanted: Files,
+    wanted: &Files,
     (now, besides): (i64, &HashSet<String>),
 ) -> Result<Discovered> {
     let loaded = LoadedFiles::read(state).await?;
@@ -145,10 +158,16 @@ pub(crate) async fn discover(
         ..Discovered::default()
     };
     let mut late = Vec::new();
+    let since = match wanted {
+        Files::Again(Again {
+            since: Some(since), ..
+        }) => first_run_since(state, *since).await?,
+        _ => 0,
+    };
     for (input, source) in &pipeline.inputs {
         let files = walk::list(input, source, &mut found.warnings)?;
-        let known = HashMap::new();
-        let known = loaded.of(input).unwrap_or(&known);
+        let none = HashMap::new();
+        let known = loaded.of(input).unwrap_or(&none);
         let newest = known.values().map(|known| known.modified).max();
         if let Some(message) = ready::lateness(input, source, &files, newest, now) {
             late.push((source.on_late, input, message));
@@ -157,10 +176,12 @@ pub(crate) async fn discover(
             input,
             source,
             loaded: known,
+            skipped: loaded.skipped(input).unwrap_or(&none),
             now,
         };
         let files = match wanted {
             Files::All => choosing.all(files, &mut found.warnings)?,
+            Files::Again(again) => choosing.again(files, again.files.as_ref(), since)?,
             Files::Pending => {
                 let mut files = choosing.pending(files, &mut found.warnings)?;
                 files.retain(|file| besides.is_empty() || !besides.contains(&file.name()));
@@ -177,19 +198,39 @@ pub(crate) async fn discover(
             found.again.insert(input.clone());
         }
         // Where all files are loaded, nothing else stays anyway.
-        if source.on_change == OnChange::Replace && wanted == Files::Pending && !again.is_empty() {
+        let replaces = match wanted {
+            Files::All => false,
+            Files::Again(_) => true,
+            Files::Pending => source.on_change == OnChange::Replace,
+        };
+        if replaces && !again.is_empty() {
             found.replaced.insert(input.clone(), again);
         }
         found.pending.insert(input.clone(), files);
     }
-    found.warn_or_stop(late, wanted)?;
+    found.warn_or_stop(late, matches!(wanted, Files::Pending))?;
+    if matches!(wanted, Files::Again(_)) && found.is_empty() {
+        return Err(RunError::Refused {
+            message:
+                "no file that is loaded fits --files and --since; `lake query \"SELECT input, \
+                      path, run FROM _lake.files\"` shows what is loaded"
+                    .to_owned(),
+        });
+    }
     Ok(found)
+}
+
+/// The first run that was sealed then or later.
+async fn first_run_since(state: &State, micros: i64) -> Result<i64> {
+    let runs = Runs::open(&state.root, &state.pipeline).await?;
+    let first = runs.first_sealed_since(micros).await?;
+    Ok(first.unwrap_or(i64::MAX))
 }
 
 impl Discovered {
     /// A reload is asked for by somebody who is there, so that a late file does not stop it.
-    fn warn_or_stop(&mut self, late: Vec<(OnLate, &String, String)>, wanted: Files) -> Result<()> {
-        let stops = |on_late: OnLate| on_late == OnLate::Fail && wanted == Files::Pending;
+    fn warn_or_stop(&mut self, late: Vec<(OnLate, &String, String)>, may_stop: bool) -> Result<()> {
+        let stops = |on_late: OnLate| on_late == OnLate::Fail && may_stop;
         let stopping: Vec<&String> = late
             .iter()
             .filter(|(on_late, ..)| stops(*on_late))
@@ -209,6 +250,30 @@ impl Discovered {
             ),
         })
     }
+}
+
+/// The files of all inputs that have this path, by input: what `_lake/files` would know of them.
+///
+/// # Errors
+/// [`RunError::Input`] and [`RunError::Io`] where files cannot be listed or read.
+pub(crate) fn at(pipeline: &Pipeline, path: &Path, run: i64) -> Result<Vec<FileRecord>> {
+    let mut found = Vec::new();
+    for (input, source) in &pipeline.inputs {
+        let files = walk::list(input, source, &mut Vec::new())?;
+        for file in files.into_iter().filter(|file| file.path == path) {
+            found.push(FileRecord {
+                input: input.clone(),
+                path: file.name(),
+                size: i64::try_from(file.size).unwrap_or(i64::MAX),
+                modified: file.modified,
+                received_at: file.received_at,
+                hash: hex::encode(loaded::hash(&file.path)?),
+                run,
+                ..FileRecord::default()
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a file still is what it was when it was discovered.

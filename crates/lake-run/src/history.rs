@@ -70,6 +70,36 @@ pub async fn recorded(settings: &Settings, run: i64) -> Result<RunRecord> {
     })
 }
 
+/// The run whose state was there at a moment, in microseconds since 1970: the last one that was
+/// sealed by then.
+///
+/// # Errors
+/// As for [`history`], and [`RunError::Refused`] where there was none yet.
+pub async fn run_at(settings: &Settings, micros: i64) -> Result<i64> {
+    let (state, _) = State::look(&settings.root, &settings.pipeline.name).await?;
+    let runs = Runs::open(&state.root, &state.pipeline).await?;
+    let condition = format!("status = 'done' AND CAST(sealed_at AS BIGINT) <= {micros}");
+    // A run that was taken back is known by the next one.
+    let newest = runs.records(&condition, Some(3)).await?;
+    if let Some(record) = newest.into_iter().find(|record| record.status == "done") {
+        return Ok(record.run);
+    }
+    let moment = |micros: i64| {
+        let moment = chrono::DateTime::from_timestamp_micros(micros);
+        moment.map_or_else(
+            || micros.to_string(),
+            |moment| moment.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+        )
+    };
+    let first = runs.record(1).await?;
+    let first = first.map_or_else(String::new, |first| {
+        format!("; the first run is of {}", moment(first.sealed_at))
+    });
+    Err(RunError::Refused {
+        message: format!("nothing had been published by {}{first}", moment(micros)),
+    })
+}
+
 /// What is kept of an attempt that was stopped, beside its rejected rows.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Stopped {

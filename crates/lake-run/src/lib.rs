@@ -56,6 +56,7 @@ mod runs;
 mod seal;
 mod sealed;
 mod shape;
+mod skip;
 mod sql;
 mod sql_error;
 mod stages;
@@ -68,11 +69,12 @@ mod work;
 
 pub use build::{Profile, build};
 pub use compare::{ColumnDiff, Rows, Sample, SampleValue};
-pub use diff::{Diff, DiffOptions, InputDiff, TableDiff, diff};
-pub use discover::Left;
+pub use diff::{Diff, DiffOptions, InputDiff, TableDiff, diff, diff_runs};
+pub use discover::{Again, Files, Left};
 pub use error::{Result, RunError};
-pub use history::{History, history, recorded};
+pub use history::{History, history, recorded, run_at};
 pub use lake_delta::Root;
+pub use lake_pipeline::Pattern;
 pub use lake_plugin::Declaration;
 pub use live::Process;
 pub use maintain::{MaintainedTable, Maintenance, maintain, plan_maintenance};
@@ -89,5 +91,6 @@ pub use rollback::{
     UndoneRun, plan_rollback,
 };
 pub use run::{Settings, Validated, reload, run, validate};
+pub use skip::{Skipped, skip};
 pub use table_checks::CheckRecord;
 pub use transform::{Releases, Update, declaration, lock_path, registry, trusted_keys, update};

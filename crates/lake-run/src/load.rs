@@ -229,6 +229,7 @@ impl<'a> Load<'a> {
             arriving: self.work.found.arriving(),
             replaced: &self.work.found.replaced,
             reload: self.work.kind == Kind::Reload,
+            again: self.work.kind == Kind::ReloadSome,
             stale: &self.work.stale,
         }
     }

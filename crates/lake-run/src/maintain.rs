@@ -112,7 +112,7 @@ pub async fn maintain(settings: &Settings) -> Result<Maintenance> {
     let mut told = Vec::new();
     let mut tries = 1;
     loop {
-        let error = match once(settings).await {
+        let error = match Box::pin(once(settings)).await {
             Ok(mut done) => {
                 told.append(&mut done.warnings);
                 done.warnings = told;

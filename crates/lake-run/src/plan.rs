@@ -101,17 +101,15 @@ pub struct Unfinished {
     pub tables: Vec<String>,
 }
 
-/// Says what [`run`](crate::run()) would do, or [`reload`](crate::reload) where `reload` is set.
-/// Nothing is written, not even to finish a sealed run.
+/// Says what [`run`](crate::run()) would do with these files. Nothing is written, not even to finish a sealed run.
 ///
 /// # Errors
 /// What a run would fail with before it reads.
-pub async fn plan(settings: &Settings, reload: bool) -> Result<Plan> {
+pub async fn plan(settings: &Settings, files: &Files) -> Result<Plan> {
     let (state, unfinished) = State::look(&settings.root, &settings.pipeline.name).await?;
     let transform =
         transform::load(settings, &Blocked::after(state.last.as_ref(), settings)).await?;
     check_inputs(settings, transform.plugin.declaration())?;
-    let files = if reload { Files::All } else { Files::Pending };
     let work = Work::find(settings, &state, &transform, files, &HashSet::new()).await?;
 
     let load = Load::new(settings, &state, &transform, Work::default())?;

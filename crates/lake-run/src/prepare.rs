@@ -44,6 +44,8 @@ pub(crate) struct Preparing<'a> {
     /// Whether the files of the run are all that there are, so that standard tables become what
     /// these yield.
     pub(crate) reload: bool,
+    /// Whether the files were loaded before, and only some of those that were.
+    pub(crate) again: bool,
     /// Consumption tables that are computed in full whatever has changed, and why.
     pub(crate) stale: &'a BTreeMap<String, String>,
 }

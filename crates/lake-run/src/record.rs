@@ -31,7 +31,7 @@ pub struct RunRecord {
     pub run: i64,
     /// What kind of run: `load` (new files), `reload` (all files once more), `recompute` (no
     /// files, another logic), `rollback` (tables are again what an earlier run left),
-    /// `maintain` (small files are put together, and what nobody needs is deleted), `undo`
+    /// `skip` (a file is set aside, or brought back), `maintain` (small files are put together, and what nobody needs is deleted), `undo`
     /// (another run is taken back) or `void` (a number without a run).
     pub kind: String,
     /// How it ended: `done`, `undone` (the next run takes it back), `void`, or `stopped` (nothing
@@ -288,7 +288,7 @@ pub struct MetricRecord {
 }
 
 /// One row of `_lake/files`: a file that a run loaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileRecord {
     pub(crate) input: String,
     /// Where it was: an absolute path or a URL.
@@ -306,6 +306,9 @@ pub(crate) struct FileRecord {
     pub(crate) rejected: i64,
     /// The header line, which a replay of single rows needs.
     pub(crate) header: String,
+    /// Whether it was not loaded but set aside: it is left until its content changes.
+    #[serde(default)]
+    pub(crate) skipped: bool,
 }
 
 /// `timestamp` of the Delta protocol.
@@ -338,6 +341,7 @@ pub(crate) fn files_spec() -> TableSpec {
         field("accepted", Int64),
         field("rejected", Int64),
         field("header", Utf8),
+        field("skipped", DataType::Boolean),
     ];
     spec(FILES, fields)
 }

@@ -15,7 +15,7 @@ use lake_plugin::Declaration;
 
 use crate::blocked::Blocked;
 use crate::build::Profile;
-use crate::discover::{Discovered, Files};
+use crate::discover::{Again, Discovered, Files};
 use crate::error::{Result, RunError};
 use crate::live::{self, Live, Process};
 use crate::load::Load;
@@ -133,26 +133,26 @@ impl Settings {
 /// # Errors
 /// Whatever keeps the run from being published; nothing of it is seen then.
 pub async fn run(settings: &Settings) -> Result<Report> {
-    perform(settings, Files::Pending).await
+    perform(settings, &Files::Pending).await
 }
 
-/// Loads all files of a pipeline once more, so that every row comes from the present logic; rows
-/// that the files no longer yield are removed.
+/// Loads all files of a pipeline once more, so that every row comes from the present logic, or some
+/// of those that are loaded; rows that they no longer yield are removed.
 ///
 /// # Errors
 /// As for [`run`], and [`RunError::Input`] where a file that was loaded is gone.
-pub async fn reload(settings: &Settings) -> Result<Report> {
-    perform(settings, Files::All).await
+pub async fn reload(settings: &Settings, some: Option<Again>) -> Result<Report> {
+    perform(settings, &some.map_or(Files::All, Files::Again)).await
 }
 
 /// A run that others overtake starts over this often.
 const TRIES: usize = 4;
 
-async fn perform(settings: &Settings, files: Files) -> Result<Report> {
+async fn perform(settings: &Settings, files: &Files) -> Result<Report> {
     let mut told = Vec::new();
     let mut tries = 1;
     loop {
-        let error = match once(settings, files).await {
+        let error = match Box::pin(once(settings, files)).await {
             Ok(mut report) => {
                 told.append(&mut report.warnings);
                 let mut seen = HashSet::new();
@@ -185,10 +185,10 @@ pub(crate) fn taken_back(run: i64, by: i64, why: &str) -> String {
     format!("run {run} was taken back as run {by}, because {why}")
 }
 
-async fn once(settings: &Settings, files: Files) -> Result<Report> {
+async fn once(settings: &Settings, files: &Files) -> Result<Report> {
     let mut stages = Stages::new(settings.clock, Arc::clone(&settings.progress));
     let opening = match files {
-        Files::Pending => Opening::GoOn,
+        Files::Pending | Files::Again(_) => Opening::GoOn,
         Files::All => Opening::Repair,
     };
     let state = Box::pin(State::open(settings, opening)).await?;

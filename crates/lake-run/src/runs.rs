@@ -85,6 +85,15 @@ impl Runs {
         Ok(found.into_iter().map(|row| row.attempt).collect())
     }
 
+    /// The first run that was sealed then or later, in microseconds since 1970.
+    pub(crate) async fn first_sealed_since(&self, micros: i64) -> Result<Option<i64>> {
+        let sql = format!(
+            "SELECT run FROM runs WHERE CAST(sealed_at AS BIGINT) >= {micros} ORDER BY run LIMIT 1"
+        );
+        let found = rows::<Numbered>(RUNS, &self.query(&sql).await?)?;
+        Ok(found.first().map(|row| row.run))
+    }
+
     /// The version of this table after `run`.
     pub(crate) async fn version_after(&self, run: i64, app: &str) -> Result<i64> {
         let version = match &self.table {
@@ -132,6 +141,11 @@ impl Runs {
         }
         Ok(records)
     }
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Numbered {
+    run: i64,
 }
 
 #[derive(Debug, serde::Deserialize)]

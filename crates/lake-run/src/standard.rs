@@ -91,6 +91,15 @@ impl Preparing<'_> {
             let arrives = driven_by
                 .as_ref()
                 .is_some_and(|input| self.arriving.contains(input));
+            if self.again && arrives && declared.table.mode == Mode::Replace {
+                return Err(RunError::Refused {
+                    message: format!(
+                        "{} is replaced by what a run loads, so that some files alone would leave \
+                         it without the rows of all others; lake run --reload loads all",
+                        shaped.spec.name
+                    ),
+                });
+            }
             let withdrawn = self.withdrawn(declared, &shaped)?;
             let replaces = withdrawn.is_some() && declared.table.mode == Mode::Merge;
             let standard = self.one_standard(declared, shaped, base, arrives, withdrawn);

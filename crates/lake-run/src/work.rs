@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Load,
     /// All files are loaded once more.
     Reload,
+    /// Some of the loaded files are loaded once more, in the place of what they had yielded.
+    ReloadSome,
     /// No files, but tables that another logic built.
     Recompute,
 }
@@ -32,7 +34,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Load => "load",
-            Self::Reload => "reload",
+            Self::Reload | Self::ReloadSome => "reload",
             Self::Recompute => "recompute",
         }
     }
@@ -55,7 +57,7 @@ impl Work {
         settings: &Settings,
         state: &State,
         transform: &Transform,
-        files: Files,
+        files: &Files,
         besides: &HashSet<String>,
     ) -> Result<Self> {
         let now = (settings.clock)().timestamp_micros();
@@ -65,7 +67,7 @@ impl Work {
         if state.last.is_some() {
             (stale, seen) = outside(state, transform).await?;
             stale.extend(self::stale(state, transform));
-            if files == Files::All {
+            if matches!(files, Files::All) {
                 let tables = transform.plugin.declaration().tables.iter();
                 let tables = tables.filter(|table| table.zone == Zone::Consumption);
                 for name in tables.map(table_name) {
@@ -78,6 +80,7 @@ impl Work {
             _ if found.is_empty() => Kind::Recompute,
             Files::Pending => Kind::Load,
             Files::All => Kind::Reload,
+            Files::Again(_) => Kind::ReloadSome,
         };
         Ok(Self {
             kind,

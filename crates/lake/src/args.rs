@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use clap::{Parser, Subcommand, ValueEnum};
-use lake_pipeline::Overrides;
+use lake_pipeline::{Overrides, Pattern};
 
 use crate::inspect::Inspect;
 use crate::plugin::PluginCommand;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
         /// present transform; rows that they no longer yield are removed
         #[arg(long)]
         reload: bool,
+        #[command(flatten)]
+        again: Again,
         /// Wait for another run of the pipeline that is live, instead of ending with exit code 4
         #[arg(long)]
         wait: bool,
@@ -66,6 +69,23 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
+    /// Set a file aside, so that no run loads it until its content changes
+    Skip {
+        /// The pipeline file (may be left out where pipelines/ holds exactly one), and the file
+        #[arg(value_names = ["PIPELINE", "FILE"], num_args = 1..=2, required = true)]
+        words: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+        /// Bring it back: the next run loads it
+        #[arg(long)]
+        undo: bool,
+        /// Wait for a run that is live, instead of ending with exit code 4
+        #[arg(long)]
+        wait: bool,
+        /// How to say what was done
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
     /// Say what a run would do and why, and write nothing
     Plan {
         #[command(flatten)]
@@ -77,6 +97,8 @@ pub(crate) enum Command {
         /// Plan `run --reload`
         #[arg(long)]
         reload: bool,
+        #[command(flatten)]
+        again: Again,
         /// Show how the engine would carry out the SQL of each table
         #[arg(long)]
         sql: bool,
@@ -100,7 +122,9 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Say what another release would make of the same files and tables, and publish nothing
+    /// Say what another release would make of the same files and tables, or what changed between
+    /// two runs, and publish nothing
+    #[command(group = clap::ArgGroup::new("with").required(true).args(["against", "from"]))]
     Diff {
         #[command(flatten)]
         pipeline: Pipeline,
@@ -110,9 +134,15 @@ pub(crate) enum Command {
         release: Release,
         /// The release to compare with, such as 1.2.0
         #[arg(long, value_name = "VERSION")]
-        against: semver::Version,
+        against: Option<semver::Version>,
+        /// Compare what this run has left; 0 is the state before the first
+        #[arg(long, value_name = "RUN")]
+        from: Option<i64>,
+        /// Compare it with what this run has left; without it, with what the last one has
+        #[arg(long, value_name = "RUN", requires = "from")]
+        to: Option<i64>,
         /// Load all files with both releases, as run --reload would, and not only pending ones
-        #[arg(long)]
+        #[arg(long, conflicts_with = "from")]
         reload: bool,
         /// How many rows of each kind to show per table
         #[arg(long, value_name = "COUNT", default_value_t = 3)]
@@ -147,6 +177,10 @@ pub(crate) enum Command {
         /// The tables as this run has left them; without it, as the last one has
         #[arg(long, value_name = "RUN")]
         version: Option<i64>,
+        /// The tables as they were at this time, such as 2026-11-20, 2026-11-20T06:30Z (UTC where
+        /// no zone is given): as the last run before it has left them
+        #[arg(long, value_name = "TIME", conflicts_with = "version", value_parser = time)]
+        at: Option<i64>,
         /// How to print the rows
         #[arg(long, value_enum, default_value_t)]
         output: QueryFormat,
@@ -227,6 +261,25 @@ pub(crate) struct Rollback {
     pub(crate) output: Format,
 }
 
+/// Which of the files that are loaded are loaded once more.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Again {
+    /// Reload only the loaded files whose paths this takes: a name, or a pattern with *, ? and **
+    #[arg(long, value_name = "PATTERN", requires = "reload", value_parser = Pattern::anywhere)]
+    files: Option<Pattern>,
+    /// Reload only the files that were loaded at this time or later, such as 2026-11-20
+    #[arg(long, value_name = "TIME", requires = "reload", value_parser = time)]
+    since: Option<i64>,
+}
+
+impl Again {
+    /// What was asked for, if anything.
+    pub(crate) fn chosen(self) -> Option<lake_run::Again> {
+        let Self { files, since } = self;
+        (files.is_some() || since.is_some()).then_some(lake_run::Again { files, since })
+    }
+}
+
 /// Which release of the transform is used.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Release {
@@ -285,6 +338,28 @@ impl Common {
     }
 }
 
+/// A moment, in microseconds since 1970: a date is its first moment, and what has no zone is UTC.
+pub(crate) fn time(text: &str) -> Result<i64, String> {
+    let text = text.trim();
+    if let Ok(moment) = DateTime::parse_from_rfc3339(&text.replacen(' ', "T", 1)) {
+        return Ok(moment.timestamp_micros());
+    }
+    let plain = text.strip_suffix('Z').unwrap_or(text).replacen('T', " ", 1);
+    let forms = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"];
+    let mut moments = forms
+        .iter()
+        .filter_map(|form| NaiveDateTime::parse_from_str(&plain, form).ok());
+    let date = || {
+        NaiveDate::parse_from_str(&plain, "%Y-%m-%d")
+            .ok()?
+            .and_hms_opt(0, 0, 0)
+    };
+    let moment = moments.next().or_else(date);
+    let moment =
+        moment.ok_or("it is a date or a time, as in 2026-11-20 or 2026-11-20T06:30:00Z")?;
+    Ok(moment.and_utc().timestamp_micros())
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -340,6 +415,7 @@ impl Command {
             | Self::Plan { output, .. }
             | Self::History { output, .. }
             | Self::Maintain { output, .. }
+            | Self::Skip { output, .. }
             | Self::Diff { output, .. }
             | Self::Validate { output, .. } => *output == Format::Json,
             Self::Rollback(rollback) => rollback.output == Format::Json,

@@ -11,6 +11,26 @@ use crate::summary::number;
 pub(crate) fn text(diff: &Diff) -> String {
     // Writing to a string cannot fail.
     let mut text = String::new();
+    if let Some((from, to)) = diff.from_run.zip(diff.to_run) {
+        let verdict = match diff.is_empty() {
+            true => "the same tables as",
+            false => "other tables than",
+        };
+        let _ = writeln!(
+            text,
+            "{}: run {to} has left {verdict} run {from}",
+            diff.pipeline
+        );
+        for table in &diff.tables {
+            one_table(
+                &mut text,
+                table,
+                &format!("run {from}"),
+                &format!("run {to}"),
+            );
+        }
+        return text;
+    }
     let name = &diff.after.name;
     let before = diff.before.version.as_str();
     let after = after(diff);
@@ -53,8 +73,8 @@ fn after(diff: &Diff) -> String {
 fn one_table(text: &mut String, table: &TableDiff, before: &str, after: &str) {
     let _ = write!(text, "\n  {}: ", table.name);
     match table.only_in {
-        Some("before") => _ = writeln!(text, "only {before} makes it"),
-        Some(_) => _ = writeln!(text, "only {after} makes it"),
+        Some("before") => _ = writeln!(text, "only {before} has it"),
+        Some(_) => _ = writeln!(text, "only {after} has it"),
         None if table.is_empty() => {
             _ = writeln!(text, "the same {} rows", number(table.rows.rows_after));
         }

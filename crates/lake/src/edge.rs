@@ -108,6 +108,13 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))
 }
 
+/// A raw file of the command line, as runs call it.
+pub(crate) fn raw_file(path: &str) -> Result<PathBuf, Failure> {
+    let base = env::current_dir();
+    let base = base.map_err(|e| Failure::Usage(format!("{path}: {e}")))?;
+    Ok(lake_pipeline::absolute(path, &base))
+}
+
 /// What the author's kit needs to know of this machine.
 pub(crate) fn machine() -> Machine {
     Machine {

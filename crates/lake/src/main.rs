@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, Parser};
+use lake_run::Files;
 
 use crate::args::{Args, Command, Common, Format, Pipeline, QueryFormat};
 use crate::exit::Failure;
@@ -81,6 +82,7 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
             common,
             release,
             reload,
+            again,
             wait,
             accept_loss,
             output,
@@ -90,7 +92,7 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
             let report = watched(terminal, &settings, async {
                 match reload {
                     false => lake_run::run(&settings).await,
-                    true => lake_run::reload(&settings).await,
+                    true => lake_run::reload(&settings, again.chosen()).await,
                 }
             })??;
             for warning in &report.warnings {
@@ -127,16 +129,45 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
                 Format::Json => format!("{}\n", serde_json::json!(done)),
             })
         }
+        Command::Skip {
+            mut words,
+            common,
+            undo,
+            wait,
+            output,
+        } => {
+            let file = words.pop().unwrap_or_default();
+            let pipeline = Pipeline {
+                file: words.pop().map(Into::into),
+            };
+            let mut settings = settings(&pipeline, &common)?;
+            settings.wait = wait;
+            let file = edge::raw_file(&file)?;
+            let done = edge::block_on(lake_run::skip(&settings, &file, undo))??;
+            for warning in &done.warnings {
+                tracing::warn!("{warning}");
+            }
+            Ok(match output {
+                Format::Text => summary::skipped(&done, undo),
+                Format::Json => format!("{}\n", serde_json::json!(done)),
+            })
+        }
         Command::Plan {
             pipeline,
             common,
             release,
             reload,
+            again,
             sql,
             output,
         } => {
             let settings = released(settings(&pipeline, &common)?, release);
-            let plan = edge::block_on(lake_run::plan(&settings, reload))??;
+            let files = match (again.chosen(), reload) {
+                (Some(again), _) => Files::Again(again),
+                (None, true) => Files::All,
+                (None, false) => Files::Pending,
+            };
+            let plan = edge::block_on(lake_run::plan(&settings, &files))??;
             Ok(match output {
                 Format::Text => plan::text(&plan, sql),
                 Format::Json => format!("{}\n", plan::json(&plan)),
@@ -170,18 +201,25 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
             common,
             release,
             against,
+            from,
+            to,
             reload,
             samples,
             fail_on,
             output,
         } => {
             let settings = released(settings(&pipeline, &common)?, release);
-            let options = lake_run::DiffOptions {
-                against,
-                reload,
-                samples,
-            };
-            let diff = watched(terminal, &settings, lake_run::diff(&settings, &options))??;
+            let diff = watched(terminal, &settings, async {
+                let Some(against) = against else {
+                    return lake_run::diff_runs(&settings, from.unwrap_or(0), to, samples).await;
+                };
+                let options = lake_run::DiffOptions {
+                    against,
+                    reload,
+                    samples,
+                };
+                lake_run::diff(&settings, &options).await
+            })??;
             for warning in &diff.warnings {
                 tracing::warn!("{warning}");
             }
@@ -212,6 +250,7 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
             mut words,
             common,
             version,
+            at,
             output,
         } => {
             // The query is the last word; a pipeline file may stand before it.
@@ -220,7 +259,13 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
                 file: words.pop().map(Into::into),
             };
             let settings = settings(&pipeline, &common)?;
-            let answer = edge::block_on(lake_run::query(&settings, &sql, version))??;
+            let answer = edge::block_on(async {
+                let version = match at {
+                    Some(micros) => Some(lake_run::run_at(&settings, micros).await?),
+                    None => version,
+                };
+                lake_run::query(&settings, &sql, version).await
+            })??;
             let text = match output {
                 QueryFormat::Text => answer::table(&answer, edge::terminal_width()),
                 QueryFormat::Csv => answer::csv(&answer),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use lake_run::{Declaration, Left, Outcome, ReasonCount, Report, RunRecord, Settings};
+use lake_run::{Declaration, Left, Outcome, ReasonCount, Report, RunRecord, Settings, Skipped};
 use serde_json::{Map, Value, json};
 
 /// How many reasons of rejection a summary names.
@@ -280,6 +280,29 @@ pub(crate) fn files(count: u64) -> String {
         1 => "1 file".to_owned(),
         many => format!("{} files", number(many)),
     }
+}
+
+/// What was set aside, or brought back.
+pub(crate) fn skipped(done: &Skipped, undo: bool) -> String {
+    let (what, next) = match undo {
+        true => (
+            "is not set aside any more",
+            "the next run loads it where it is not loaded",
+        ),
+        false => (
+            "is set aside",
+            "until its content changes, or `lake skip --undo`",
+        ),
+    };
+    let run = match done.run {
+        Some(run) => format!("run {run}"),
+        None => "nothing to do".to_owned(),
+    };
+    let inputs = done.inputs.join(", ");
+    format!(
+        "{}: {run}: {} {what} (input {inputs}); {next}\n",
+        done.pipeline, done.path
+    )
 }
 
 /// `1,234,567`

@@ -1,8 +1,8 @@
 //! Which of an input's files a run loads: what is not loaded, is complete, and fits into the run.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use lake_pipeline::{FileOrder, InputSource, OnChange, OnEmpty};
+use lake_pipeline::{FileOrder, InputSource, OnChange, OnEmpty, Pattern};
 
 use super::loaded::Loaded;
 use super::ready::{NotReady, Readiness, written};
@@ -18,6 +18,8 @@ pub(super) struct Choosing<'a> {
     pub(super) source: &'a InputSource,
     /// Its files that are loaded, by path.
     pub(super) loaded: &'a HashMap<String, Loaded>,
+    /// Those that are set aside, by path.
+    pub(super) skipped: &'a HashMap<String, Loaded>,
     /// Microseconds since 1970: what time it is.
     pub(super) now: i64,
 }
@@ -36,6 +38,10 @@ impl Choosing<'_> {
         for mut file in files {
             let known = self.loaded.get(&file.name());
             if known.is_some_and(|known| known.looks_like(&file)) {
+                continue;
+            }
+            if self.is_set_aside(&file)? {
+                passed.set_aside.push(file.name());
                 continue;
             }
             if let Some(why) = readiness.of(&file) {
@@ -91,6 +97,10 @@ impl Choosing<'_> {
         let mut there = HashSet::new();
         for mut file in files {
             let name = file.name();
+            if self.is_set_aside(&file)? {
+                passed.set_aside.push(name);
+                continue;
+            }
             let known = self.loaded.get(&name);
             let was_empty = known.is_some_and(|known| known.size == 0);
             if file.size == 0 && self.source.on_empty != OnEmpty::Load && !was_empty {
@@ -105,7 +115,7 @@ impl Choosing<'_> {
                     }
                     OnChange::Skip | OnChange::Fail => changed.push(name.clone()),
                 },
-                Some(_) => {}
+                Some(known) => file.received_at = known.received_at,
                 None => {
                     if let Some(why) = readiness.of(&file) {
                         passed.not_ready(why, name);
@@ -120,6 +130,7 @@ impl Choosing<'_> {
             .loaded
             .iter()
             .filter(|(path, known)| known.size > 0 && !there.contains(*path))
+            .filter(|(path, _)| !passed.set_aside.contains(path))
             .map(|(path, _)| path.clone())
             .collect();
         gone.sort_unstable();
@@ -147,6 +158,72 @@ impl Choosing<'_> {
         }
         self.tell(passed, warnings)?;
         Ok(all)
+    }
+
+    /// The files that are loaded and are to be loaded again: those that `pattern` takes, of runs from
+    /// `since` on.
+    pub(super) fn again(
+        &self,
+        files: Vec<PendingFile>,
+        pattern: Option<&Pattern>,
+        since: i64,
+    ) -> Result<Vec<PendingFile>> {
+        let wanted = self.loaded.iter().filter(|(path, known)| {
+            known.run >= since && pattern.is_none_or(|pattern| pattern.selects(path))
+        });
+        let wanted = wanted.map(|(path, _)| path);
+        let mut missing: BTreeSet<&String> = wanted
+            .filter(|path| !self.skipped.contains_key(*path))
+            .collect();
+        let mut again = Vec::new();
+        let mut changed = Vec::new();
+        for mut file in files {
+            let name = file.name();
+            let Some(known) = self.loaded.get(&name).filter(|_| missing.remove(&name)) else {
+                continue;
+            };
+            file.received_at = match known.differs_from(&file)? {
+                false => known.received_at,
+                true => {
+                    if let OnChange::Skip | OnChange::Fail = self.source.on_change {
+                        changed.push(name);
+                    }
+                    received_again(&file, known)
+                }
+            };
+            again.push(file);
+        }
+        let missing: Vec<String> = missing.into_iter().cloned().collect();
+        for (paths, what, next) in [
+            (
+                missing,
+                "are not there any more",
+                "bring them back".to_owned(),
+            ),
+            (
+                changed,
+                "have changed since",
+                format!("set inputs.{}.on_change to upsert or replace", self.input),
+            ),
+        ] {
+            if !paths.is_empty() {
+                return Err(self.refuse(format!(
+                    "{} of the files that are to be loaded again {what}: {}; {next}; nothing was \
+                     published",
+                    paths.len(),
+                    named(&paths)
+                )));
+            }
+        }
+        Ok(again)
+    }
+
+    /// Whether somebody has set a file aside that still is what it was.
+    fn is_set_aside(&self, file: &PendingFile) -> Result<bool> {
+        match self.skipped.get(&file.name()) {
+            None => Ok(false),
+            Some(then) => Ok(then.looks_like(file) || !then.differs_from(file)?),
+        }
     }
 
     /// Takes as many files as a run may load, and says what is left for later runs.
@@ -198,6 +275,16 @@ impl Choosing<'_> {
                 warnings.push(format!("input {input}: {more} more files {what}"));
             }
         }
+        if !passed.set_aside.is_empty() {
+            warnings.push(format!(
+                "input {input}: {} set aside, until their content changes or `lake skip --undo`: {}",
+                match passed.set_aside.len() {
+                    1 => "1 file is".to_owned(),
+                    many => format!("{many} files are"),
+                },
+                named(&passed.set_aside)
+            ));
+        }
         if !passed.unsettled.is_empty() {
             warnings.push(format!(
                 "input {input}: {} for a later run, changed less than {} ago: {}",
@@ -233,6 +320,7 @@ struct PassedOver {
     empty: Vec<String>,
     unsettled: Vec<String>,
     unmarked: Vec<String>,
+    set_aside: Vec<String>,
     /// With the run that has loaded the content before.
     skipped: Vec<(String, i64)>,
 }

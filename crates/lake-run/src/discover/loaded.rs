@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::path::Path;
 
 use arrow::array::AsArray;
 use arrow::compute::cast;
@@ -20,6 +21,8 @@ use crate::state::State;
 #[derive(Debug, Default)]
 pub(super) struct LoadedFiles {
     inputs: HashMap<String, HashMap<String, Loaded>>,
+    /// Those that are set aside, in the same way.
+    skipped: HashMap<String, HashMap<String, Loaded>>,
 }
 
 /// What `_lake/files` knows of a path.
@@ -47,9 +50,16 @@ impl LoadedFiles {
         session
             .register_table("files", files.provider().await?)
             .map_err(failed)?;
-        let sql = "SELECT input, path, run, size, CAST(modified AS BIGINT), hash, \
-                   CAST(received_at AS BIGINT) FROM files";
-        let frame = session.sql(sql).await.map_err(failed)?;
+        // Tables of earlier versions of lake get the column with their next row.
+        let skipped = match files.columns().iter().any(|column| column == "skipped") {
+            true => "coalesce(skipped, false)",
+            false => "false",
+        };
+        let sql = format!(
+            "SELECT input, path, run, size, CAST(modified AS BIGINT), hash, \
+             CAST(received_at AS BIGINT), {skipped} FROM files"
+        );
+        let frame = session.sql(&sql).await.map_err(failed)?;
         let mut batches = frame.execute_stream().await.map_err(failed)?;
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(failed)?;
@@ -61,6 +71,7 @@ impl LoadedFiles {
             let (inputs, paths) = (inputs.as_string::<i32>(), paths.as_string::<i32>());
             let hashes = hashes.as_string::<i32>();
             let number = |n: usize| batch.column(n).as_primitive::<Int64Type>();
+            let skipped = batch.column(7).as_boolean();
             for row in 0..batch.num_rows() {
                 let mut hash = [0; 32];
                 let is_hash = hex::decode_to_slice(hashes.value(row), &mut hash).is_ok();
@@ -71,24 +82,19 @@ impl LoadedFiles {
                     received_at: number(6).value(row),
                     hash: is_hash.then_some(hash),
                 };
-                loaded.note(inputs.value(row), paths.value(row), entry);
+                let files = match skipped.value(row) {
+                    true => &mut loaded.skipped,
+                    false => &mut loaded.inputs,
+                };
+                note(files, inputs.value(row), paths.value(row), entry);
             }
+        }
+        // What was loaded later has other content.
+        for (input, files) in &mut loaded.skipped {
+            let later = |path: &String| loaded.inputs.get(input)?.get(path).map(|file| file.run);
+            files.retain(|path, file| later(path).is_none_or(|run| run < file.run));
         }
         Ok(loaded)
-    }
-
-    fn note(&mut self, input: &str, path: &str, entry: Loaded) {
-        let of_input = match self.inputs.get_mut(input) {
-            Some(files) => files,
-            None => self.inputs.entry(input.to_owned()).or_default(),
-        };
-        match of_input.get_mut(path) {
-            Some(known) if known.run >= entry.run => {}
-            Some(known) => *known = entry,
-            None => {
-                of_input.insert(path.to_owned(), entry);
-            }
-        }
     }
 
     /// How many files are loaded.
@@ -99,6 +105,30 @@ impl LoadedFiles {
     /// Those of one input, by path.
     pub(super) fn of(&self, input: &str) -> Option<&HashMap<String, Loaded>> {
         self.inputs.get(input)
+    }
+
+    /// Those of one input that are set aside, by path.
+    pub(super) fn skipped(&self, input: &str) -> Option<&HashMap<String, Loaded>> {
+        self.skipped.get(input)
+    }
+}
+
+fn note(
+    inputs: &mut HashMap<String, HashMap<String, Loaded>>,
+    input: &str,
+    path: &str,
+    entry: Loaded,
+) {
+    let of_input = match inputs.get_mut(input) {
+        Some(files) => files,
+        None => inputs.entry(input.to_owned()).or_default(),
+    };
+    match of_input.get_mut(path) {
+        Some(known) if known.run >= entry.run => {}
+        Some(known) => *known = entry,
+        None => {
+            of_input.insert(path.to_owned(), entry);
+        }
     }
 }
 
@@ -117,14 +147,19 @@ impl Loaded {
         if self.modified == file.modified {
             return Ok(false);
         }
-        let failed = |source| RunError::Io {
-            path: file.path.clone(),
-            source,
-        };
-        let mut hasher = blake3::Hasher::new();
-        hasher
-            .update_reader(File::open(&file.path).map_err(failed)?)
-            .map_err(failed)?;
-        Ok(self.hash != Some(*hasher.finalize().as_bytes()))
+        Ok(self.hash != Some(hash(&file.path)?))
     }
+}
+
+/// BLAKE3 of a file's bytes.
+pub(super) fn hash(path: &Path) -> Result<[u8; 32]> {
+    let failed = |source| RunError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update_reader(File::open(path).map_err(failed)?)
+        .map_err(failed)?;
+    Ok(*hasher.finalize().as_bytes())
 }

@@ -105,6 +105,7 @@ fn a_backlog_is_cut_in_its_order_and_nothing_of_it_is_lost() {
             source: &source,
             loaded: &none,
             now: 0,
+            skipped: &HashMap::new(),
         };
         let left = choosing.first(&mut files);
         let names: Vec<_> = files.iter().map(|f| f.path.file_name().unwrap()).collect();

@@ -286,6 +286,7 @@ fn record(input: &InputReader, pending: &PendingFile, hash: String) -> FileRecor
         accepted: 0,
         rejected: 0,
         header: String::new(),
+        skipped: false,
     }
 }
 

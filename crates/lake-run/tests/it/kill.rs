@@ -3,6 +3,7 @@
 use lake_run::{Outcome, Result};
 use lake_testing::FailingStore;
 
+use crate::again::{again_through, skip_through};
 use crate::maintain::maintain_through;
 use crate::rollback::{back_through, to};
 use crate::support::{Lake, SEALS, Tables, healthy};
@@ -43,7 +44,7 @@ async fn a_rollback_that_is_killed_at_any_operation_is_done_in_whole_or_not_at_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn maintenance_that_is_killed_at_any_operation_changes_no_row_and_loses_none() {
+async fn maintenance_that_is_killed_at_any_write_changes_no_row_and_loses_none() {
     let lake = Lake::new().await;
     lake.publish().await;
     lake.correction_and_news();
@@ -55,6 +56,30 @@ async fn maintenance_that_is_killed_at_any_operation_changes_no_row_and_loses_no
     assert_eq!((done.run, done.horizon), (Some(4), 2));
     let expected = whole.tables().await;
     kill_everywhere(&lake, &expected, Doing::Maintain).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_of_some_files_that_is_killed_at_any_write_is_done_in_whole_or_not_at_all() {
+    let lake = Lake::new().await;
+    lake.publish().await;
+    lake.correction_and_news();
+    lake.publish().await;
+    let whole = lake.fork();
+    Doing::Reload.go(&whole, &healthy()).await.unwrap();
+    kill_everywhere(&lake, &whole.tables().await, Doing::Reload).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn setting_a_file_aside_that_is_killed_at_any_write_is_done_or_not_at_all() {
+    let lake = Lake::new().await;
+    lake.publish().await;
+    lake.more_news();
+    for doing in [Doing::Skip, Doing::Unskip] {
+        let whole = lake.fork();
+        doing.go(&whole, &healthy()).await.unwrap();
+        kill_everywhere(&lake, &whole.tables().await, doing).await;
+        doing.go(&lake, &healthy()).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,6 +126,9 @@ enum Doing {
     Run,
     Rollback,
     Maintain,
+    Reload,
+    Skip,
+    Unskip,
 }
 
 /// How many runs maintenance keeps.
@@ -109,10 +137,23 @@ const KEPT: u64 = 1;
 impl Doing {
     async fn go(self, lake: &Lake, store: &FailingStore) -> Result<()> {
         match self {
-            Self::Run => lake.run_through(store).await.map(|_| ()),
-            Self::Rollback => rollback(lake, store).await,
-            Self::Maintain => maintain_through(lake, store, KEPT).await.map(|_| ()),
+            Self::Run => Box::pin(lake.run_through(store)).await.map(|_| ()),
+            Self::Rollback => Box::pin(rollback(lake, store)).await,
+            Self::Maintain => Box::pin(maintain_through(lake, store, KEPT)).await.map(|_| ()),
+            Self::Reload => Box::pin(again_through(lake, store, "tuesday.csv")).await.map(|_| ()),
+            Self::Skip => Box::pin(skip_through(lake, store, "thursday.csv", false))
+                .await
+                .map(|_| ()),
+            Self::Unskip => Box::pin(skip_through(lake, store, "thursday.csv", true))
+                .await
+                .map(|_| ()),
         }
+    }
+}
+
+impl Doing {
+    fn at_every_operation(self) -> bool {
+        matches!(self, Self::Run | Self::Rollback)
     }
 }
 
@@ -120,8 +161,8 @@ async fn rollback(lake: &Lake, store: &FailingStore) -> Result<()> {
     back_through(lake, store, to(1)).await.map(|_| ())
 }
 
-/// Kills it at every operation on its store: with another one after it, it
-/// ends like one that was not killed.
+/// Kills it at every operation on its store, or at every write, which comes to the same and takes
+/// less time: with another one after it, it ends like one that was not killed.
 async fn kill_everywhere(lake: &Lake, expected: &Tables, doing: Doing) {
     let mut sealed = 0;
     for n in 1.. {
@@ -130,7 +171,9 @@ async fn kill_everywhere(lake: &Lake, expected: &Tables, doing: Doing) {
             None => break,
         }
     }
-    assert!(sealed > 10, "only {sealed} kills came after the seal");
+    // Reads that come after the seal are operations too.
+    let most = if doing.at_every_operation() { 10 } else { 1 };
+    assert!(sealed > most, "only {sealed} kills came after the seal");
 }
 
 /// A kill at the `n`th operation, and another one after it: whether the killed
@@ -139,7 +182,10 @@ async fn killed(lake: &Lake, expected: &Tables, doing: Doing, n: usize) -> Optio
     let (seals, commits) = (lake.files(SEALS), lake.files("_delta_log/"));
     let lake = lake.fork();
     let store = healthy();
-    store.stop_from(n);
+    match doing.at_every_operation() {
+        true => store.stop_from(n),
+        false => store.stop_from_write(n),
+    }
     let outcome = doing.go(&lake, &store).await;
     let Some(operation) = store.stopped_at() else {
         outcome.unwrap();

@@ -1,6 +1,8 @@
 //! What somebody relies on who runs a pipeline on a machine that fails.
 
 #[cfg(test)]
+mod again;
+#[cfg(test)]
 mod cost;
 #[cfg(test)]
 mod foreign;

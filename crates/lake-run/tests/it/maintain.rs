@@ -3,14 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use lake_pipeline::RollbackWindow;
 use lake_run::{Maintenance, Result, RunError, Settings, maintain, plan_maintenance, query};
 use lake_testing::{FailingStore, Fault, Kind, On};
 
 use crate::foreign::{Change, Table};
 use crate::rollback::{back, back_through, to};
-use crate::support::{HEADER, Lake, SEALS, Tables, healthy, in_order};
+use crate::support::{HEADER, Lake, SEALS, Tables, healthy, in_order, three_hours_later};
 
 const STANDARD: &str = "standard/readings";
 
@@ -231,10 +230,6 @@ async fn what_attempts_have_left_that_were_never_sealed_is_deleted_once_it_is_ol
             .len(),
         1
     );
-}
-
-fn three_hours_later() -> DateTime<Utc> {
-    DateTime::from_timestamp_secs(1_614_600_000 + 3 * 3600).unwrap()
 }
 
 #[tokio::test]

@@ -177,7 +177,7 @@ async fn walk(lake: &Lake, theirs: &Table, at: &str) -> Vec<String> {
         let store = healthy();
         let settings = lake.settings(&store);
         let outcome = match reloads {
-            true => reload(&settings).await,
+            true => reload(&settings, None).await,
             false => lake.run_through(&store).await,
         };
         // Nothing looks into the files of a table for as long as nobody needs them.

@@ -119,6 +119,11 @@ impl Lake {
         file.set_modified(received).unwrap();
     }
 
+    /// Where a file arrives.
+    pub(crate) fn input(&self, name: &str) -> PathBuf {
+        self.inputs.path().join(name)
+    }
+
     /// A file is gone from where it arrived.
     pub(crate) fn take_away(&self, name: &str) {
         fs::remove_file(self.inputs.path().join(name)).unwrap();
@@ -319,6 +324,11 @@ pub(crate) fn failed(report: Result<Report>) -> RunError {
 
 fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp_secs(1_614_600_000).unwrap()
+}
+
+/// Three hours after the time of all other runs.
+pub(crate) fn three_hours_later() -> DateTime<Utc> {
+    noon() + chrono::TimeDelta::hours(3)
 }
 
 fn transform() -> PathBuf {
