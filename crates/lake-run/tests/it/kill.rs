@@ -139,8 +139,12 @@ impl Doing {
         match self {
             Self::Run => Box::pin(lake.run_through(store)).await.map(|_| ()),
             Self::Rollback => Box::pin(rollback(lake, store)).await,
-            Self::Maintain => Box::pin(maintain_through(lake, store, KEPT)).await.map(|_| ()),
-            Self::Reload => Box::pin(again_through(lake, store, "tuesday.csv")).await.map(|_| ()),
+            Self::Maintain => Box::pin(maintain_through(lake, store, KEPT))
+                .await
+                .map(|_| ()),
+            Self::Reload => Box::pin(again_through(lake, store, "tuesday.csv"))
+                .await
+                .map(|_| ()),
             Self::Skip => Box::pin(skip_through(lake, store, "thursday.csv", false))
                 .await
                 .map(|_| ()),

@@ -60,6 +60,13 @@ pub(super) enum Step {
     /// Two runs begin at once.
     AtOnce,
     Asked,
+    /// Small files are put together, and what only older runs than so many need is deleted. It may be
+    /// killed on the way.
+    Maintained(u64, Option<Point>),
+    /// Somebody remembers what there is now.
+    Remembered,
+    /// What was remembered is brought back, unless that is killed on the way.
+    BroughtBack(Option<Point>),
     /// Somebody asks while a run is held at a point.
     AskedDuring(Point),
     Outside(Outside),
@@ -87,6 +94,21 @@ impl fmt::Display for Step {
             Self::Overtaken(at) => write!(f, "it runs, and is overtaken at {at}"),
             Self::AtOnce => write!(f, "it runs twice at once"),
             Self::Asked => write!(f, "it is queried"),
+            Self::Maintained(runs, None) => write!(f, "it is maintained, keeping {runs} runs"),
+            Self::Maintained(runs, Some(at)) => {
+                write!(
+                    f,
+                    "it is maintained, keeping {runs} runs, and that is killed at {at}"
+                )
+            }
+            Self::Remembered => write!(f, "somebody remembers this"),
+            Self::BroughtBack(None) => write!(f, "what was remembered is brought back"),
+            Self::BroughtBack(Some(at)) => {
+                write!(
+                    f,
+                    "what was remembered is brought back, and that is killed at {at}"
+                )
+            }
             Self::AskedDuring(at) => write!(f, "it runs, and is queried at {at}"),
             Self::Outside((change, table)) => write!(f, "{change:?} of {table}"),
             Self::OutsideDuring(when, (change, table), is_killed) => {
@@ -185,6 +207,9 @@ fn event() -> impl Strategy<Value = Step> {
         2 => point().prop_map(Step::Overtaken),
         1 => Just(Step::AtOnce),
         1 => Just(Step::Asked),
+        2 => (1_u64..4, prop::option::of(point())).prop_map(|(runs, at)| Step::Maintained(runs, at)),
+        2 => Just(Step::Remembered),
+        2 => prop::option::of(point()).prop_map(Step::BroughtBack),
         2 => point().prop_map(Step::AskedDuring),
         2 => outside().prop_map(Step::Outside),
         3 => (when, outside(), any::<bool>())

@@ -157,14 +157,17 @@ impl World {
     pub(super) fn tables(&self) -> Vec<String> {
         let mut seen = Vec::new();
         let mut newest: BTreeMap<(u8, String), (Sequence, &Load, Reading)> = BTreeMap::new();
+        // A row that is rejected again at the same place of the same file is the same row.
+        let mut rejected: BTreeMap<(&str, usize, String), (&Load, usize)> = BTreeMap::new();
         for load in &self.loads {
             seen.push(load.file.row());
+            let mut offset = 0;
             for (index, row) in load.file.rows.iter().enumerate() {
                 let line = index + 2;
+                let place = (load.file.name, offset, row.raw());
+                offset += place.2.len();
                 if !row.is_accepted() {
-                    let received = File::received(load.received.0);
-                    let name = load.file.name;
-                    seen.push(format!("rejection|{name}|{line}|{received}|{}", row.raw()));
+                    rejected.insert(place, (load, line));
                     continue;
                 }
                 let sequence = (load.received, load.file.name, line);
@@ -176,6 +179,10 @@ impl World {
                     }
                 }
             }
+        }
+        for ((name, _, raw), (load, line)) in rejected {
+            let received = File::received(load.received.0);
+            seen.push(format!("rejection|{name}|{line}|{received}|{raw}"));
         }
         let mut days: BTreeMap<(u8, u8), Vec<Reading>> = BTreeMap::new();
         for ((_, _, line), load, row) in newest.into_values() {
