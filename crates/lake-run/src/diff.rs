@@ -169,16 +169,7 @@ impl Side {
         let warnings = work.found.warnings.clone();
         let load = Load::new(settings, state, &transform, work)?;
         let mut stages = Stages::new(settings.clock, Arc::clone(&settings.progress));
-        let preparing = load.preparing();
-        let tables = preparing.tables.iter().map(|declared| {
-            let table = &declared.table;
-            (format!("{}/{}", table.zone, table.name), table.key.clone())
-        });
-        let rejections = preparing
-            .inputs
-            .iter()
-            .map(|input| (format!("rejection/{input}"), vec!["row_id".to_owned()]));
-        let declared: Vec<_> = tables.chain(rejections).collect();
+        let declared = load.preparing().names();
         let ready = match load.prepare(&mut stages).await {
             Ok(ready) => ready,
             Err(error) => {
@@ -242,7 +233,7 @@ fn besides(name: &str) -> &'static [&'static str] {
 
 /// Deletes what an attempt has written. Nothing refers to it, so a failure costs space and nothing
 /// else.
-async fn discard(state: &State, attempt: &str, tables: &[(String, Vec<String>)]) {
+pub(crate) async fn discard(state: &State, attempt: &str, tables: &[(String, Vec<String>)]) {
     let store = state.root.store();
     let places = tables.iter().flat_map(|(name, _)| {
         let tombstones = format!("_lake/deleted/{}", name.replace('/', "."));

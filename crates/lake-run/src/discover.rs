@@ -15,8 +15,9 @@ mod walk;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use lake_pipeline::{OnChange, OnLate, PathValues, Pattern, Pipeline};
+use lake_pipeline::{InputSource, OnChange, OnLate, PathValues, Pattern, Pipeline};
 use serde::Serialize;
 
 use crate::error::{Result, RunError};
@@ -38,6 +39,19 @@ pub(crate) struct PendingFile {
     pub(crate) received_at: i64,
     /// What its path says about it, by name.
     pub(crate) captures: PathValues,
+    /// The one record of the file that is to be read, where it is not the whole file.
+    pub(crate) excerpt: Option<Arc<Excerpt>>,
+}
+
+/// One record of a file that was rejected, as the rejection table has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Excerpt {
+    /// Which rejected row it is.
+    pub(crate) row_id: String,
+    /// The line of the file that it begins in.
+    pub(crate) line: i64,
+    /// The file's header, where it has one, and the record, in UTF-8.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl PendingFile {
@@ -221,7 +235,7 @@ pub(crate) async fn discover(
 }
 
 /// The first run that was sealed then or later.
-async fn first_run_since(state: &State, micros: i64) -> Result<i64> {
+pub(crate) async fn first_run_since(state: &State, micros: i64) -> Result<i64> {
     let runs = Runs::open(&state.root, &state.pipeline).await?;
     let first = runs.first_sealed_since(micros).await?;
     Ok(first.unwrap_or(i64::MAX))
@@ -250,6 +264,19 @@ impl Discovered {
             ),
         })
     }
+}
+
+/// What the path of a file of an input says about it; nothing where the input would not take it
+/// now.
+pub(crate) fn captures(source: &InputSource, path: &str) -> PathValues {
+    let mut values = source.paths.iter().filter_map(|pattern| {
+        let relative = match pattern.fixed() {
+            "/" => path.strip_prefix('/')?,
+            fixed => path.strip_prefix(fixed)?,
+        };
+        pattern.matches(relative.trim_start_matches('/'))
+    });
+    values.next().unwrap_or_default()
 }
 
 /// The files of all inputs that have this path, by input: what `_lake/files` would know of them.

@@ -50,6 +50,7 @@ mod read;
 mod record;
 mod refresh;
 mod reject;
+mod replay;
 mod rollback;
 mod run;
 mod runs;
@@ -86,6 +87,7 @@ pub use record::{
     Cleaned, FunctionRecord, InputRecord, MetricRecord, Outcome, ReasonCount, ReasonRecord, Report,
     RunRecord, StageRecord, TableRecord, TableVersion, TransformRecord,
 };
+pub use replay::{Replay, ReplayOptions, replay};
 pub use rollback::{
     Goal, OutsideCommit, PendingAgain, RestoredTable, Rollback, RollbackOptions, RollbackPlan,
     UndoneRun, plan_rollback,

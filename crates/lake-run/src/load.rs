@@ -22,6 +22,7 @@ use crate::record::{
     FILES, FileRecord, InputRecord, Outcome, ReasonRecord, Report, RunRecord, TableRecord, app,
     files_spec, rejection_spec, to_batch,
 };
+use crate::replay;
 use crate::run::{Settings, nothing_to_do};
 use crate::seal;
 use crate::shape::{self, RunColumns};
@@ -114,7 +115,9 @@ impl<'a> Load<'a> {
         // Rejected rows are written while accepted ones are still being read.
         let mut writing = Vec::new();
         for (reader, rows) in readers.iter().zip(rejections) {
-            writing.push(self.reject(reader.name(), rows));
+            if self.work.kind != Kind::Replay {
+                writing.push(self.reject(reader.name(), rows));
+            }
         }
         let standard = async {
             let done = preparing.standard().await;
@@ -130,12 +133,21 @@ impl<'a> Load<'a> {
         let mut rejections = rejected.into_iter().collect::<Result<Vec<Prepared>>>()?;
         rejections.sort_by(|a, b| a.name().cmp(b.name()));
         let mut found = Found::gather(&readers, &self.work.found)?;
+        for (input, resolved) in &found.resolved {
+            rejections.push(
+                replay::resolve(&self.attempt, self.state, input, resolved, self.columns.run)
+                    .await?,
+            );
+        }
         found.warnings.extend(self.work.found.taken_back(&changes));
         stages.end("standard");
 
-        audit::every_row_is_somewhere(&found.inputs, &rejections)?;
+        // What is rejected once more is in its table already.
+        if self.work.kind != Kind::Replay {
+            audit::every_row_is_somewhere(&found.inputs, &rejections)?;
+        }
         // Files with nothing in them stay pending: they alone are no run.
-        if !found.files.is_empty() || !self.work.stale.is_empty() {
+        if !self.is_nothing(&found) {
             preparing.consumption(&mut changes).await?;
             stages.end("consumption");
         }
@@ -146,6 +158,16 @@ impl<'a> Load<'a> {
         })
     }
 
+    /// How many rejected rows are to be read once more.
+    pub(crate) fn rows_to_replay(&self) -> usize {
+        self.work.found.pending.values().map(Vec::len).sum()
+    }
+
+    /// Whether what was found is no reason for a run. A replay is asked for its rows alone.
+    fn is_nothing(&self, found: &Found) -> bool {
+        found.is_empty() && (self.work.stale.is_empty() || self.work.kind == Kind::Replay)
+    }
+
     /// Prepares the run and publishes it, or says why not.
     pub(crate) async fn publish(self, mut stages: Stages) -> Result<Report> {
         let Ready {
@@ -153,14 +175,19 @@ impl<'a> Load<'a> {
             changes,
             rejections,
         } = self.prepare(&mut stages).await?;
-        if found.files.is_empty() && self.work.stale.is_empty() {
+        if self.is_nothing(&found) {
             let mut discovered = self.work.found;
             discovered.warnings = found.warnings;
             return Ok(nothing_to_do(self.state, discovered));
         }
         found.checks = self.preparing().checks().await?;
         let limits = &self.settings.pipeline.limits;
-        if let Some(why) = audit::audit(limits, &found.inputs, &found.checks) {
+        // Nobody expects all rejected rows to pass.
+        let inputs = match self.work.kind {
+            Kind::Replay => &[],
+            _ => found.inputs.as_slice(),
+        };
+        if let Some(why) = audit::audit(limits, inputs, &found.checks) {
             let record = self.record(&found, &changes, &rejections, &stages)?;
             return Err(self.stop(why, record, &rejections, found).await?);
         }
@@ -229,7 +256,7 @@ impl<'a> Load<'a> {
             arriving: self.work.found.arriving(),
             replaced: &self.work.found.replaced,
             reload: self.work.kind == Kind::Reload,
-            again: self.work.kind == Kind::ReloadSome,
+            again: matches!(self.work.kind, Kind::ReloadSome | Kind::Replay),
             stale: &self.work.stale,
         }
     }
@@ -412,10 +439,10 @@ impl<'a> Load<'a> {
             });
         }
         tables.extend(rejections.iter().map(|change| {
-            let how = if change.is_unchanged() {
-                "unchanged"
-            } else {
-                "append"
+            let how = match self.work.kind {
+                _ if change.is_unchanged() => "unchanged",
+                Kind::Replay => "merge",
+                _ => "append",
             };
             table_record(change, how)
         }));
@@ -480,9 +507,16 @@ pub(crate) struct Found {
     warnings: Vec<String>,
     /// What the table checks have found; empty before they are evaluated.
     checks: Vec<CheckRecord>,
+    /// The rejected rows that pass now, by input.
+    resolved: BTreeMap<String, Vec<String>>,
 }
 
 impl Found {
+    /// Whether nothing was read that anybody has to remember.
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.resolved.is_empty()
+    }
+
     fn reason_records(&self) -> Vec<ReasonRecord> {
         let inputs = self.reasons.iter();
         let records = inputs.flat_map(|(input, counts)| {
@@ -506,6 +540,7 @@ impl Found {
             reasons: BTreeMap::new(),
             warnings: discovered.warnings.clone(),
             checks: Vec::new(),
+            resolved: BTreeMap::new(),
         };
         for reader in readers {
             let complete = reader.is_complete();
@@ -521,15 +556,21 @@ impl Found {
             }
             let sum =
                 |pick: fn(&FileRecord) -> i64| yielded.files.iter().map(pick).sum::<i64>() as u64;
+            let replayed = yielded.replayed.rows as u64;
+            let resolved = yielded.replayed.resolved.len() as u64;
             found.inputs.push(InputRecord {
                 name: reader.name().to_owned(),
                 files: yielded.files.len() as u64,
                 bytes: sum(|file| file.size),
-                rows: sum(|file| file.rows),
-                accepted: sum(|file| file.accepted),
-                rejected: sum(|file| file.rejected),
+                rows: sum(|file| file.rows) + replayed,
+                accepted: sum(|file| file.accepted) + resolved,
+                rejected: sum(|file| file.rejected) + (replayed - resolved),
                 warned: yielded.warned,
             });
+            if resolved > 0 {
+                let name = reader.name().to_owned();
+                found.resolved.insert(name, yielded.replayed.resolved);
+            }
             found.files.extend(yielded.files);
             found
                 .reasons

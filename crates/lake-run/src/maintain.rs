@@ -99,6 +99,7 @@ pub async fn plan_maintenance(settings: &Settings) -> Result<Maintenance> {
             seal.run
         ));
     }
+    maintain.find_small_files().await?;
     maintain.find_garbage().await?;
     Ok(maintain.done)
 }
@@ -225,6 +226,22 @@ impl Maintain {
     fn names(&self) -> Vec<String> {
         let versions = self.state.last.iter().flat_map(|last| &last.versions);
         versions.map(|row| row.name.clone()).collect()
+    }
+
+    /// Looks for small files, and leaves them as they are.
+    async fn find_small_files(&mut self) -> Result<()> {
+        for name in self.names() {
+            if let Some(base) = self.state.table(&name).await? {
+                let (small_files, small_bytes) = base.small_files();
+                self.done.tables.push(MaintainedTable {
+                    name,
+                    small_files,
+                    small_bytes,
+                    ..MaintainedTable::default()
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Puts the small files of every table together.

@@ -82,6 +82,8 @@ pub struct PlannedTable {
     pub refresh: String,
     /// Whether some of its rows come from another logic, which this run would not change.
     pub outdated: Option<String>,
+    /// Columns that the stored table gets: they are NULL in its rows.
+    pub new_columns: Vec<String>,
     /// What must hold before it is published.
     pub checks: Vec<String>,
     /// The plan of its SQL, as the engine would carry it out.
@@ -239,6 +241,14 @@ impl Planning<'_> {
             }
             _ => None,
         };
+        let stored = self.state.table(name).await?;
+        let stored = stored.map(|stored| stored.columns());
+        let columns = planned.shaped.spec.schema.fields().iter();
+        let columns = columns.map(|field| field.name().clone());
+        let new_columns = match stored {
+            Some(stored) => columns.filter(|column| !stored.contains(column)).collect(),
+            None => Vec::new(),
+        };
         let engine = self.load.attempt.session.state();
         let failed = |e| RunError::sql(name, &e);
         let optimised = engine.optimize(&planned.shaped.plan).map_err(failed)?;
@@ -248,6 +258,7 @@ impl Planning<'_> {
             key: table.key.clone(),
             refresh,
             outdated,
+            new_columns,
             checks: table
                 .checks
                 .iter()

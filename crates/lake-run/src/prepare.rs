@@ -239,6 +239,19 @@ impl Preparing<'_> {
             .chain(self.zone(Zone::Consumption))
     }
 
+    /// The tables that a run writes to, with their keys.
+    pub(crate) fn names(&self) -> Vec<(String, Vec<String>)> {
+        let tables = self.tables.iter().map(|declared| {
+            let table = &declared.table;
+            (format!("{}/{}", table.zone, table.name), table.key.clone())
+        });
+        let rejections = self
+            .inputs
+            .iter()
+            .map(|input| (format!("rejection/{input}"), vec!["row_id".to_owned()]));
+        tables.chain(rejections).collect()
+    }
+
     pub(crate) fn zone(&self, zone: Zone) -> impl Iterator<Item = &Declared> {
         self.tables.iter().filter(move |own| own.table.zone == zone)
     }

@@ -87,6 +87,17 @@ pub(crate) struct Yielded {
     pub(crate) error: Option<RunError>,
     /// How many files have nothing in them yet.
     empty: usize,
+    /// What became of rejected rows that are read once more.
+    pub(crate) replayed: Replayed,
+}
+
+/// What became of rejected rows that are read once more.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    /// How many were read.
+    pub(crate) rows: usize,
+    /// Those that pass now.
+    pub(crate) resolved: Vec<String>,
 }
 
 /// How many batches of rejected rows may wait for their writer.
@@ -104,9 +115,14 @@ impl InputReader {
         reading: Reading,
     ) -> Result<(Arc<Self>, mpsc::Receiver<RecordBatch>)> {
         let (sender, receiver) = mpsc::channel(WAITING_REJECTIONS);
+        let mut layout = layout::layout(declared)?;
+        // What was kept of rejected rows is UTF-8, whatever their file was.
+        if reading.files.iter().any(|file| file.excerpt.is_some()) {
+            layout.encoding = lake_reader::Encoding::Utf8;
+        }
         let reader = Self {
             name: declared.name.clone(),
-            layout: layout::layout(declared)?,
+            layout,
             from_path: PathColumns::of(declared)?,
             checks,
             schema,
@@ -146,7 +162,8 @@ impl InputReader {
     /// Whether every file has been read to its end.
     pub(crate) fn is_complete(&self) -> bool {
         let yielded = lock(&self.yielded);
-        yielded.error.is_none() && yielded.files.len() + yielded.empty == self.reading.files.len()
+        let done = yielded.files.len() + yielded.empty + yielded.replayed.rows;
+        yielded.error.is_none() && done == self.reading.files.len()
     }
 }
 

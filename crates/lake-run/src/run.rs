@@ -252,7 +252,7 @@ pub(crate) async fn alone<T>(
 }
 
 /// An error of a run, as what it means for whoever has started it.
-fn named(error: RunError, settings: &Settings, state: &State) -> RunError {
+pub(crate) fn named(error: RunError, settings: &Settings, state: &State) -> RunError {
     match error.or_disk_full(&state.root.display(), None) {
         RunError::Table(error) => RunError::of_table(*error, settings.limit()),
         other => other,

@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Reload,
     /// Some of the loaded files are loaded once more, in the place of what they had yielded.
     ReloadSome,
+    /// Rejected rows are read once more.
+    Replay,
     /// No files, but tables that another logic built.
     Recompute,
 }
@@ -35,6 +37,7 @@ impl Kind {
         match self {
             Self::Load => "load",
             Self::Reload | Self::ReloadSome => "reload",
+            Self::Replay => "replay",
             Self::Recompute => "recompute",
         }
     }
@@ -63,25 +66,36 @@ impl Work {
         let now = (settings.clock)().timestamp_micros();
         let mut found = discover(&settings.pipeline, state, files, (now, besides)).await?;
         found.warnings.extend(transform.warnings.iter().cloned());
-        let (mut stale, mut seen) = (BTreeMap::new(), BTreeMap::new());
-        if state.last.is_some() {
-            (stale, seen) = outside(state, transform).await?;
-            stale.extend(self::stale(state, transform));
-            if matches!(files, Files::All) {
-                let tables = transform.plugin.declaration().tables.iter();
-                let tables = tables.filter(|table| table.zone == Zone::Consumption);
-                for name in tables.map(table_name) {
-                    let why = || "everything is loaded again".to_owned();
-                    stale.entry(name).or_insert_with(why);
-                }
-            }
-        }
         let kind = match files {
             _ if found.is_empty() => Kind::Recompute,
             Files::Pending => Kind::Load,
             Files::All => Kind::Reload,
             Files::Again(_) => Kind::ReloadSome,
         };
+        let mut work = Self::of(kind, found, state, transform).await?;
+        if matches!(files, Files::All) && state.last.is_some() {
+            let tables = transform.plugin.declaration().tables.iter();
+            let tables = tables.filter(|table| table.zone == Zone::Consumption);
+            for name in tables.map(table_name) {
+                let why = || "everything is loaded again".to_owned();
+                work.stale.entry(name).or_insert_with(why);
+            }
+        }
+        Ok(work)
+    }
+
+    /// What is to be done beside loading what was `found`.
+    pub(crate) async fn of(
+        kind: Kind,
+        found: Discovered,
+        state: &State,
+        transform: &Transform,
+    ) -> Result<Self> {
+        let (mut stale, mut seen) = (BTreeMap::new(), BTreeMap::new());
+        if state.last.is_some() {
+            (stale, seen) = outside(state, transform).await?;
+            stale.extend(self::stale(state, transform));
+        }
         Ok(Self {
             kind,
             found,

@@ -69,6 +69,33 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
+    /// Read rejected rows once more, with the present release, and publish those that pass
+    Replay {
+        #[command(flatten)]
+        pipeline: Pipeline,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        release: Release,
+        /// Only rows that failed this check, or that have this column wrong
+        #[arg(long, value_name = "CHECK|COLUMN")]
+        reason: Option<String>,
+        /// Only rows that were rejected at this time or later, such as 2026-11-20
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        since: Option<i64>,
+        /// Only rows of files whose paths this takes: a name, or a pattern with *, ? and **
+        #[arg(long = "file", value_name = "PATTERN", value_parser = Pattern::anywhere)]
+        of_file: Option<Pattern>,
+        /// Say how many rows would pass, and publish nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Wait for a run that is live, instead of ending with exit code 4
+        #[arg(long)]
+        wait: bool,
+        /// How to say what was done
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
     /// Set a file aside, so that no run loads it until its content changes
     Skip {
         /// The pipeline file (may be left out where pipelines/ holds exactly one), and the file
@@ -416,6 +443,7 @@ impl Command {
             | Self::History { output, .. }
             | Self::Maintain { output, .. }
             | Self::Skip { output, .. }
+            | Self::Replay { output, .. }
             | Self::Diff { output, .. }
             | Self::Validate { output, .. } => *output == Format::Json,
             Self::Rollback(rollback) => rollback.output == Format::Json,

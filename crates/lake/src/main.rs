@@ -129,6 +129,34 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
                 Format::Json => format!("{}\n", serde_json::json!(done)),
             })
         }
+        Command::Replay {
+            pipeline,
+            common,
+            release,
+            reason,
+            since,
+            of_file,
+            dry_run,
+            wait,
+            output,
+        } => {
+            let mut settings = released(settings(&pipeline, &common)?, release);
+            settings.wait = wait;
+            let options = lake_run::ReplayOptions {
+                reason,
+                since,
+                files: of_file,
+                dry_run,
+            };
+            let done = watched(terminal, &settings, lake_run::replay(&settings, &options))??;
+            for warning in &done.warnings {
+                tracing::warn!("{warning}");
+            }
+            Ok(match output {
+                Format::Text => summary::replayed(&done, dry_run),
+                Format::Json => format!("{}\n", serde_json::json!(done)),
+            })
+        }
         Command::Skip {
             mut words,
             common,

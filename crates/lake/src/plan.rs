@@ -84,6 +84,10 @@ fn one_table(text: &mut String, table: &PlannedTable, sql: bool) {
         mode(table),
         table.refresh
     );
+    if !table.new_columns.is_empty() {
+        let columns = table.new_columns.join(", ");
+        let _ = writeln!(text, "    new columns: {columns}, NULL in stored rows");
+    }
     if let Some(why) = &table.outdated {
         let _ = writeln!(text, "    outdated: {why}");
     }

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use lake_run::{Declaration, Left, Outcome, ReasonCount, Report, RunRecord, Settings, Skipped};
+use lake_run::{
+    Declaration, Left, Outcome, ReasonCount, Replay, Report, RunRecord, Settings, Skipped,
+};
 use serde_json::{Map, Value, json};
 
 /// How many reasons of rejection a summary names.
@@ -280,6 +282,33 @@ pub(crate) fn files(count: u64) -> String {
         1 => "1 file".to_owned(),
         many => format!("{} files", number(many)),
     }
+}
+
+/// What became of rejected rows.
+pub(crate) fn replayed(done: &Replay, planned: bool) -> String {
+    let be = match (planned, done.accepted) {
+        (true, _) => "would pass now",
+        (false, 1) => "passes now",
+        (false, _) => "pass now",
+    };
+    let mut text = format!(
+        "{}: of {} rejected rows, {} {be}, and {} stay rejected\n",
+        done.pipeline,
+        number(done.rows),
+        number(done.accepted),
+        number(done.rows - done.accepted)
+    );
+    for record in &done.runs {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "\nrun {} in {}\n{}",
+            record.run,
+            seconds(record.seconds),
+            tables(record)
+        );
+    }
+    text
 }
 
 /// What was set aside, or brought back.

@@ -1,6 +1,8 @@
 //! What a user of the built `lake` relies on.
 
 #[cfg(test)]
+mod again;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod diff;

@@ -174,6 +174,7 @@ pub(super) fn describe(
         modified,
         received_at: modified,
         captures,
+        excerpt: None,
     })
 }
 

@@ -1,21 +1,22 @@
 //! A file that is being read by any number of threads, and what reading it has yielded.
 
-use std::io;
+use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{
-    ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::Int32Type;
 use lake_pipeline::OnEmpty;
-use lake_reader::{Block, HeaderError, LocalFile, ReadError, Reader};
+use lake_reader::{Block, HeaderError, LocalFile, Ranges, ReadError, Reader, Source};
 use tokio::sync::mpsc;
 
 use super::hashing::Hashing;
 use super::pass::Pass;
 use super::{InputReader, lock};
 use crate::check::ReasonCounts;
-use crate::discover::{PendingFile, is_unchanged};
+use crate::discover::{Excerpt, PendingFile, is_unchanged};
 use crate::error::{Result, RunError};
 use crate::record::FileRecord;
 use crate::reject::{Origin, rejection_batch};
@@ -83,10 +84,21 @@ impl OpenFile {
     ) -> Result<Option<Self>> {
         let reading = &input.reading;
         let name = pending.name();
-        let file = LocalFile(pending.path.clone());
-        let bytes = Hashing::new(file, Arc::clone(&reading.progress));
+        let progress = Arc::clone(&reading.progress);
+        let bytes = match &pending.excerpt {
+            None => Hashing::new(LocalFile(pending.path.clone()), progress),
+            Some(excerpt) => Hashing::new(OneRecord(Arc::clone(excerpt)), progress),
+        };
         let reader = match Reader::open(&bytes, &input.layout, reading.options) {
             Ok(reader) => reader,
+            // It was rejected before, and is not lost.
+            Err(error) if pending.excerpt.is_some() => {
+                tracing::debug!(file = name, %error, "a rejected row cannot be read");
+                if is_kept {
+                    lock(&input.yielded).replayed.rows += 1;
+                }
+                return Ok(None);
+            }
             Err(ReadError::Header(HeaderError::Empty)) => {
                 if is_kept {
                     found_empty(input, pending, &bytes)?;
@@ -109,7 +121,8 @@ impl OpenFile {
     /// How many threads are reading the file; `None` where it needs no more of them.
     pub(super) fn helpers(&self) -> Option<usize> {
         let progress = lock(&self.progress);
-        (!progress.exhausted).then_some(progress.threads)
+        let is_shared = !progress.exhausted && self.pending.excerpt.is_none();
+        is_shared.then_some(progress.threads)
     }
 
     /// Reads blocks until there is none left, nobody wants them, or the pass is stopped.
@@ -120,6 +133,11 @@ impl OpenFile {
         let Some(visit) = Visit::begin(self) else {
             return Ok(Left::AtEnd);
         };
+        if let Some(excerpt) = &self.pending.excerpt {
+            let left = self.replay(pass, excerpt, outlet);
+            visit.end();
+            return left;
+        }
         while let Some(block) = self.reader.next_block() {
             let block = block.map_err(|error| failed(&self.name, &error))?;
             if pass.is_stopped() || !self.take(&pass.input, &block, outlet)? {
@@ -130,6 +148,42 @@ impl OpenFile {
             self.finish(&pass.input, pass.is_kept)?;
         }
         Ok(Left::AtEnd)
+    }
+
+    /// Reads the one record of an excerpt: it passes now, or stays the rejected row that it is.
+    fn replay(&self, pass: &Pass, excerpt: &Excerpt, outlet: &mut Outlet<'_>) -> Result<Left> {
+        let input = &pass.input;
+        let mut blocks = Vec::new();
+        while let Some(block) = self.reader.next_block() {
+            match block {
+                Ok(block) => blocks.push(block),
+                Err(error) => {
+                    tracing::debug!(file = self.name, %error, "a rejected row cannot be read");
+                    blocks.clear();
+                    break;
+                }
+            }
+        }
+        blocks.retain(|block| !block.lines.is_empty());
+        let mut accepted = None;
+        // What is more than one record now, is another one than was rejected.
+        if let [block] = blocks.as_slice()
+            && block.lines.len() == 1
+        {
+            let rows = self.rows(input, block)?;
+            let checked = input.checks.split(block, rows, &self.name)?;
+            accepted = Some(checked.accepted).filter(|rows| rows.num_rows() == 1);
+        }
+        if pass.is_kept {
+            input.reading.progress.note_rows(1);
+            let replayed = &mut lock(&input.yielded).replayed;
+            replayed.rows += 1;
+            if accepted.is_some() {
+                replayed.resolved.push(excerpt.row_id.clone());
+            }
+        }
+        let wants_more = accepted.is_none_or(|rows| (outlet.accepted)(rows));
+        Ok(if wants_more { Left::AtEnd } else { Left::Early })
     }
 
     /// Splits a block into accepted and rejected rows; whether more are wanted.
@@ -180,7 +234,10 @@ impl OpenFile {
             .beside(block.batch.columns(), &self.from_path, count);
         columns.push(Arc::new(received));
         columns.push(Arc::new(names));
-        columns.push(Arc::new(block.lines.clone()));
+        columns.push(match &self.pending.excerpt {
+            None => Arc::new(block.lines.clone()),
+            Some(excerpt) => Arc::new(Int64Array::from_value(excerpt.line, count)),
+        });
         RecordBatch::try_new(Arc::clone(&input.schema), columns).map_err(failed)
     }
 
@@ -207,6 +264,21 @@ impl OpenFile {
             ..record(input, &self.pending, hash)
         });
         Ok(())
+    }
+}
+
+/// The bytes of an excerpt.
+#[derive(Debug)]
+struct OneRecord(Arc<Excerpt>);
+
+impl Source for OneRecord {
+    fn stream(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(Cursor::new(self.0.bytes.clone())))
+    }
+
+    fn ranges(&self) -> io::Result<Box<dyn Ranges>> {
+        // Rows of such files are not replayed.
+        Err(io::Error::from(io::ErrorKind::Unsupported))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 
-use lake_reader::{LocalFile, Ranges, Source};
+use lake_reader::{Ranges, Source};
 
 use super::lock;
 use crate::progress::Progress;
@@ -14,7 +14,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// A file whose bytes are hashed while they are read: that costs no second reading.
 #[derive(Debug)]
 pub(super) struct Hashing {
-    file: LocalFile,
+    file: Box<dyn Source>,
     seen: Arc<Mutex<Seen>>,
     progress: Arc<Progress>,
 }
@@ -28,9 +28,9 @@ struct Seen {
 
 impl Hashing {
     /// A file of which nothing is read yet. `progress` is told what is.
-    pub(super) fn new(file: LocalFile, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(file: impl Source + 'static, progress: Arc<Progress>) -> Self {
         Self {
-            file,
+            file: Box::new(file),
             seen: Arc::default(),
             progress,
         }
@@ -88,6 +88,8 @@ impl Read for Hashed {
 
 #[cfg(test)]
 mod tests {
+    use lake_reader::LocalFile;
+
     use super::*;
 
     fn file(content: &[u8]) -> (tempfile::TempDir, Hashing) {

@@ -54,6 +54,7 @@ fn pending(path: PathBuf, captures: PathValues) -> PendingFile {
         modified,
         received_at: modified,
         captures,
+        excerpt: None,
     }
 }
 
