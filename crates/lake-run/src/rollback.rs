@@ -5,6 +5,7 @@
 //! have loaded is pending again; and releases that came into use only with them are blocked.
 
 mod plan;
+mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use crate::apply::{self, Finished, note_version};
 use crate::blocked::{Blocked, identity, is_named};
 use crate::error::{Result, RunError};
-use crate::maintain::MAINTAIN;
 use crate::memory;
 use crate::record::{FILES, RUNS, RunRecord, TableRecord, app};
 use crate::run::{Settings, alone};
@@ -27,6 +27,7 @@ use object_store::ObjectStoreExt;
 
 use plan::numbers;
 pub use plan::{OutsideCommit, PendingAgain, RestoredTable, RollbackPlan, UndoneRun};
+use target::target;
 
 /// How many data files are looked for at a time.
 const LOOKED_FOR: usize = 16;
@@ -562,32 +563,6 @@ struct LoadedFile {
     path: String,
     hash: String,
     size: i64,
-}
-
-/// The run whose state is meant; `None` where it is not about runs.
-async fn target(runs: &Runs, state: &State, goal: &Goal) -> Result<Option<i64>> {
-    let last = state.finished;
-    let run = match goal {
-        Goal::Table { .. } => return Ok(None),
-        Goal::Run(run) => *run,
-        // A number that changed nothing is not what somebody wants to undo.
-        Goal::BeforeLast => {
-            let lineage = runs.lineage(last).await?;
-            let changing = lineage.iter().find(|run| run.kind != MAINTAIN);
-            changing.map_or(0, |run| run.run) - 1
-        }
-    };
-    if run >= last || run < 0 {
-        return refuse(match last {
-            0 => "there is no run to go back from".to_owned(),
-            _ => format!("run {run} is not before the last one, which is run {last}"),
-        });
-    }
-    state.is_within_reach(run)?;
-    if run > 0 && runs.record(run).await?.is_none_or(|r| r.status == "undone") {
-        return Err(RunError::NoRun { run, last });
-    }
-    Ok(Some(run))
 }
 
 /// The version at which a run left a table.
