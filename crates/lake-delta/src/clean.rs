@@ -30,8 +30,10 @@ pub struct Unneeded {
     pub attempt: Option<String>,
 }
 
-/// What nobody needs who goes back to version `since` of table `name` at the most; `None` where
-/// nobody can tell, because parts of the log are gone or cannot be read.
+/// What nobody needs who goes back to version `since` of table `name` at the most, which a run up to
+/// `run` of `app` has left; `None` where nobody can tell, because parts of the log are gone or cannot
+/// be read. Where that version is of a later run, the table was made anew since, and all of it is
+/// needed.
 ///
 /// Attempts that are on their way write files that no commit names yet: they are in the list, and
 /// may be deleted only once none of them can be committed any more.
@@ -43,9 +45,23 @@ pub async fn unneeded(
     pipeline: &str,
     name: &str,
     since: i64,
+    (app, run): (&str, i64),
 ) -> Result<Option<Vec<Unneeded>>> {
     let place = root.child(name);
     let failed = |e| Error::store(name, e);
+    let since = match Snapshot::open_at(root, pipeline, name, since).await {
+        Ok(then)
+            if then
+                .transaction(app)
+                .await?
+                .is_some_and(|found| found <= run) =>
+        {
+            since
+        }
+        Ok(_) => 0,
+        Err(Error::Unreadable { .. } | Error::Foreign { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     // The list comes first: what is committed after it is not in it.
     let listed: Vec<_> = place
         .store()

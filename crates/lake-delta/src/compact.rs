@@ -8,6 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::{Array, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use arrow::util::display::array_value_to_string;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use deltalake::kernel::Add;
@@ -49,16 +53,17 @@ impl Snapshot {
 
     /// The small files of the partitions that have more than one.
     fn small_by_partition(&self) -> BTreeMap<Partition, Vec<Add>> {
+        let spec = TableSpec::of(self);
         let mut partitions: BTreeMap<Partition, Vec<Add>> = BTreeMap::new();
         for add in self.files.iter().filter(|add| add.size < SMALL) {
-            let partition = partition(add, &self.partition_by);
+            let partition = partition(add, &spec);
             partitions.entry(partition).or_default().push(add.clone());
         }
         partitions.retain(|_, files| files.len() > 1);
         partitions
     }
 
-    /// The metadata with these durations, where they are others.
+    /// The metadata with these durations, where it asks for less.
     fn retaining(&self, hours: u64) -> Result<Option<Value>> {
         let mut metadata = metadata(&self.name, &self.table)?;
         let wanted = Value::from(interval(hours));
@@ -66,8 +71,13 @@ impl Snapshot {
         let mut changed = false;
         if let Some(properties) = properties {
             for name in RETENTION {
-                changed |=
-                    properties.insert(name.to_owned(), wanted.clone()) != Some(wanted.clone());
+                let said = properties.get(name).and_then(Value::as_str);
+                // What cannot be read may be more.
+                let is_less = said.is_none_or(|said| hours_of(said).is_some_and(|h| h < hours));
+                if is_less {
+                    properties.insert(name.to_owned(), wanted.clone());
+                    changed = true;
+                }
             }
         }
         Ok(changed.then_some(metadata))
@@ -82,6 +92,20 @@ fn interval(hours: u64) -> String {
     }
 }
 
+/// How many hours an interval in whole units has.
+fn hours_of(interval: &str) -> Option<u64> {
+    let interval = interval.trim().strip_prefix("interval").unwrap_or(interval);
+    let (number, unit) = interval.trim().split_once(' ')?;
+    let unit = unit.trim();
+    let hours = match unit.strip_suffix('s').unwrap_or(unit) {
+        "hour" => 1,
+        "day" => 24,
+        "week" => 7 * 24,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(hours)
+}
+
 /// What a new table says about how long things are kept.
 pub(crate) fn retention(hours: u64) -> impl Iterator<Item = (&'static str, String)> {
     RETENTION
@@ -89,11 +113,22 @@ pub(crate) fn retention(hours: u64) -> impl Iterator<Item = (&'static str, Strin
         .map(move |name| (name, interval(hours)))
 }
 
-fn partition(add: &Add, columns: &[String]) -> Partition {
-    let values = columns
-        .iter()
-        .map(|column| add.partition_values.get(column));
-    values.map(|value| value.cloned().flatten()).collect()
+/// Writers spell values in their own ways, so that they are compared as what they mean.
+fn partition(add: &Add, spec: &TableSpec) -> Partition {
+    let columns = spec.partition_by.iter();
+    let values = columns.map(|column| {
+        let text = add.partition_values.get(column)?.as_deref()?;
+        let data_type = spec.schema.field_with_name(column).ok()?.data_type();
+        // The protocol says that an empty value is NULL.
+        (!text.is_empty()).then(|| meaning(text, data_type).unwrap_or_else(|| text.to_owned()))
+    });
+    values.collect()
+}
+
+fn meaning(text: &str, data_type: &DataType) -> Option<String> {
+    let value = cast(&StringArray::from(vec![text]), data_type).ok()?;
+    let text = array_value_to_string(&value, 0).ok();
+    text.filter(|_| value.is_valid(0))
 }
 
 impl Attempt {
@@ -162,13 +197,15 @@ impl Attempt {
     ) {
         let mut after: BTreeMap<Partition, Vec<Add>> = BTreeMap::new();
         for add in written {
-            let partition = partition(&add, &prepared.spec.partition_by);
+            let partition = partition(&add, &prepared.spec);
             after.entry(partition).or_default().push(add);
         }
         let mut unneeded = Vec::new();
         for (partition, mut old) in before {
             let mut new = after.remove(&partition).unwrap_or_default();
-            if new.len() >= old.len() {
+            // Rows that would not be there are worse than files that are.
+            let same_rows = rows_in(&old).is_some_and(|rows| rows_in(&new) == Some(rows));
+            if new.len() >= old.len() || !same_rows {
                 unneeded.extend(new.into_iter().map(|add| add.path));
                 continue;
             }
@@ -177,6 +214,7 @@ impl Attempt {
             prepared.removes.extend(old);
             prepared.adds.extend(new);
         }
+        unneeded.extend(after.into_values().flatten().map(|add| add.path));
         let store = prepared.place.store();
         for path in unneeded {
             if let Ok(path) = Path::parse(&path)
@@ -186,6 +224,11 @@ impl Attempt {
             }
         }
     }
+}
+
+/// How many rows files have together; `None` where their statistics do not say.
+fn rows_in(files: &[Add]) -> Option<u64> {
+    files.iter().map(crate::stats::rows).sum()
 }
 
 /// As many files as are sorted together, and at least two of one partition.

@@ -1,8 +1,8 @@
 //! Columns that a table gets after it was made.
 //!
 //! A declaration may have columns that the stored table does not: its rows have NULL there, in files
-//! that were written before, which stay as they are. The new columns are put behind the stored ones,
-//! as other engines do, and come with the commit that is the first to have rows of them.
+//! that were written before, which stay as they are. The table gets them in the order of the
+//! declaration, in which SQL is planned, with the commit that is the first to have rows of them.
 
 use std::sync::Arc;
 
@@ -19,9 +19,11 @@ use crate::{Error, Result, Snapshot, TableSpec};
 
 /// The `metaData` action that `base` needs to hold rows of `spec`; `None` where it can as it is.
 pub(crate) fn metadata(spec: &TableSpec, base: &Snapshot) -> Result<Option<Value>> {
-    let is_new = |name: &str| base.schema.field_with_name(name).is_err();
-    let mut new = spec.schema.fields().iter().filter(|f| is_new(f.name()));
-    if new.next().is_none() && spec.key == base.key {
+    let names = |schema: &SchemaRef| -> Vec<String> {
+        let fields = schema.fields().iter();
+        fields.map(|field| field.name().clone()).collect()
+    };
+    if names(&spec.schema) == names(&base.schema) && spec.key == base.key {
         return Ok(None);
     }
     let broken = |e| Error::delta(&spec.name, DeltaTableError::generic(format!("{e}")));
@@ -29,11 +31,15 @@ pub(crate) fn metadata(spec: &TableSpec, base: &Snapshot) -> Result<Option<Value
     let declared = serde_json::to_value(spec.delta_schema()?).map_err(broken)?;
     let stored = metadata["schemaString"].as_str().unwrap_or_default();
     let mut stored: Value = serde_json::from_str(stored).map_err(broken)?;
+    let known = stored["fields"].as_array().cloned().unwrap_or_default();
     let fields = declared["fields"].as_array().into_iter().flatten();
-    let fields = fields.filter(|field| field["name"].as_str().is_some_and(is_new));
-    if let Some(all) = stored["fields"].as_array_mut() {
-        all.extend(fields.cloned());
-    }
+    // What is stored stays as it is described.
+    let fields = fields.map(|field| {
+        let mut known = known.iter();
+        let stored = known.find(|stored| stored["name"] == field["name"]);
+        stored.unwrap_or(field).clone()
+    });
+    stored["fields"] = fields.collect();
     metadata["schemaString"] = stored.to_string().into();
     if let Some(properties) = metadata["configuration"].as_object_mut() {
         match spec.key.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use deltalake::kernel::Add;
+use deltalake::kernel::{Add, Remove};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
@@ -99,8 +99,10 @@ impl Entry {
             .actions
             .iter()
             .filter_map(|action| action.get("remove"));
+        // Paths are encoded as in a URL; the library decodes them.
         removes
-            .filter_map(|remove| remove["path"].as_str().map(str::to_owned))
+            .filter_map(|remove| serde_json::from_value::<Remove>(remove.clone()).ok())
+            .map(|remove| remove.path)
             .collect()
     }
 

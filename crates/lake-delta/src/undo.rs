@@ -142,11 +142,15 @@ async fn take_back(
     let mut prepared = Prepared::new(&spec, place, &attempt.pipeline, base, operation)?;
     let back: Vec<Add> = if new.iter().all(|add| active.contains(add.path.as_str())) {
         // What others did since to other files stays.
-        let removed = entry.removed().into_iter();
+        let mut back = Vec::new();
+        for path in entry.removed() {
+            match before.get(&path) {
+                Some(add) => back.push(add.clone()),
+                None => return Ok(Err(format!("its file {path} was in no version before"))),
+            }
+        }
         prepared.removes = new;
-        removed
-            .filter_map(|path| before.get(&path).cloned())
-            .collect()
+        back
     } else {
         // Others have put the run's rows into files of their own: only the whole table can go back.
         let files = current.files.iter();

@@ -37,7 +37,18 @@ pub(crate) async fn apply(attempt: &Attempt, seal: &Seal) -> Result<Finished> {
 }
 
 async fn finish(attempt: &Attempt, seal: &Seal) -> Result<Finished> {
-    let (record, as_prepared) = match apply_tables(attempt, seal).await? {
+    let applied = match apply_tables(attempt, seal).await {
+        // What it was prepared with may be deleted once it is finished, by whomever.
+        Err(error @ RunError::Store { .. }) => {
+            let runs = Runs::open(&attempt.root, &attempt.pipeline).await?;
+            if runs.finished < seal.run {
+                return Err(error);
+            }
+            return outcome(attempt, seal, seal.record.clone(), Vec::new()).await;
+        }
+        applied => applied?,
+    };
+    let (record, as_prepared) = match applied {
         Ok(done) => done,
         Err((table, outside)) => {
             // What happens to a table of a finished run is not this run's business any more.

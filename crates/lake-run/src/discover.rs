@@ -102,6 +102,8 @@ pub(crate) struct Discovered {
     pub(crate) pending: HashMap<String, Vec<PendingFile>>,
     /// What is left for later runs, of the inputs that have more than a run may load.
     pub(crate) left: BTreeMap<String, Left>,
+    /// The files that are there and set aside, by name.
+    pub(crate) set_aside: Vec<String>,
     /// How many files are loaded already.
     pub(crate) loaded: u64,
     pub(crate) warnings: Vec<String>,
@@ -194,7 +196,11 @@ pub(crate) async fn discover(
             now,
         };
         let files = match wanted {
-            Files::All => choosing.all(files, &mut found.warnings)?,
+            Files::All => {
+                let (all, set_aside) = choosing.all(files, &mut found.warnings)?;
+                found.set_aside.extend(set_aside);
+                all
+            }
             Files::Again(again) => choosing.again(files, again.files.as_ref(), since)?,
             Files::Pending => {
                 let mut files = choosing.pending(files, &mut found.warnings)?;
@@ -272,9 +278,10 @@ pub(crate) fn captures(source: &InputSource, path: &str) -> PathValues {
     let mut values = source.paths.iter().filter_map(|pattern| {
         let relative = match pattern.fixed() {
             "/" => path.strip_prefix('/')?,
-            fixed => path.strip_prefix(fixed)?,
+            fixed if fixed == path => "",
+            fixed => path.strip_prefix(fixed)?.strip_prefix('/')?,
         };
-        pattern.matches(relative.trim_start_matches('/'))
+        pattern.matches(relative)
     });
     values.next().unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::prelude::{col, lit};
 use futures::future::join_all;
 use lake_delta::{Attempt, Impact, Prepared, Versions, Withdrawn};
 use tokio::sync::mpsc;
@@ -140,6 +141,7 @@ impl<'a> Load<'a> {
             );
         }
         found.warnings.extend(self.work.found.taken_back(&changes));
+        found.refuse_lost_rows(&self.work.found)?;
         stages.end("standard");
 
         // What is rejected once more is in its table already.
@@ -342,9 +344,32 @@ impl<'a> Load<'a> {
             batches.push(to_batch(&spec.schema, files)?);
         }
         let failed = |e| RunError::sql(FILES, &e);
-        let rows = self.attempt.session.read_batches(batches).map_err(failed)?;
-        let plan = rows.create_physical_plan().await.map_err(failed)?;
+        let session = &self.attempt.session;
+        let rows = session.read_batches(batches).map_err(failed)?;
         let base = self.state.table(FILES).await?;
+        // What is left out where all is loaded again is not loaded any more.
+        let left_out = &self.work.found.set_aside;
+        if let Some(base) = base.clone()
+            && !left_out.is_empty()
+        {
+            let names = left_out.iter().map(lit).collect();
+            let goes = col("path")
+                .in_list(names, false)
+                .and(col("skipped").is_not_true());
+            let known = session.read_table(base.provider().await?).map_err(failed)?;
+            let columns = spec.schema.fields().iter().map(|field| col(field.name()));
+            let rows = known
+                .filter(!goes)
+                .and_then(|known| known.select(columns.collect::<Vec<_>>()))
+                .and_then(|known| known.union(rows));
+            let plan = rows
+                .map_err(failed)?
+                .create_physical_plan()
+                .await
+                .map_err(failed)?;
+            return Ok(self.attempt.replace(&spec, Some(base), plan).await?);
+        }
+        let plan = rows.create_physical_plan().await.map_err(failed)?;
         Ok(self.attempt.append_gathering(&spec, base, plan).await?)
     }
 
@@ -512,6 +537,24 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// A file whose earlier rows go has to be known by what it holds now.
+    ///
+    /// # Errors
+    /// [`RunError::Input`] where there is nothing in it.
+    fn refuse_lost_rows(&self, discovered: &Discovered) -> Result<()> {
+        let mut replaced = discovered.replaced.values().flatten();
+        let lost = replaced.find(|name| !self.files.iter().any(|file| file.path == **name));
+        match lost {
+            None => Ok(()),
+            Some(name) => Err(RunError::Input {
+                place: name.clone(),
+                message: "there is nothing in the file any more, and its rows would be lost; mend \
+                          it, or set on_empty to load; nothing was published"
+                    .to_owned(),
+            }),
+        }
+    }
+
     /// Whether nothing was read that anybody has to remember.
     fn is_empty(&self) -> bool {
         self.files.is_empty() && self.resolved.is_empty()

@@ -151,6 +151,7 @@ async fn once(settings: &Settings) -> Result<Maintenance> {
     maintain.compact().await?;
     maintain.find_garbage().await?;
     if !maintain.garbage.is_worth_a_run() && maintain.changes.iter().all(Prepared::is_unchanged) {
+        maintain.done.cleaned = Cleaned::default();
         return Ok(maintain.done);
     }
     maintain.publish().await
@@ -228,10 +229,23 @@ impl Maintain {
         versions.map(|row| row.name.clone()).collect()
     }
 
+    /// A table as it is; one that has lost what a run left is left alone.
+    async fn table(&mut self, name: &str) -> Result<Option<Snapshot>> {
+        match self.state.table(name).await {
+            Err(error @ RunError::Lost { .. }) => {
+                self.done
+                    .warnings
+                    .push(format!("{name} stays as it is: {error}"));
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
     /// Looks for small files, and leaves them as they are.
     async fn find_small_files(&mut self) -> Result<()> {
         for name in self.names() {
-            if let Some(base) = self.state.table(&name).await? {
+            if let Some(base) = self.table(&name).await? {
                 let (small_files, small_bytes) = base.small_files();
                 self.done.tables.push(MaintainedTable {
                     name,
@@ -251,7 +265,7 @@ impl Maintain {
         let hours = window.time.as_secs().div_ceil(3600);
         let hours = hours.max(lake_delta::RETENTION_HOURS);
         for name in self.names() {
-            let Some(base) = self.state.table(&name).await? else {
+            let Some(base) = self.table(&name).await? else {
                 continue;
             };
             self.note_outside(&base, &name).await?;
@@ -300,10 +314,10 @@ impl Maintain {
 
     /// Finds out what nobody needs.
     async fn find_garbage(&mut self) -> Result<()> {
-        let Some(horizon) = &self.horizon else {
-            return Ok(());
-        };
+        // Without a horizon, every version is needed.
+        let horizon = self.horizon.clone().unwrap_or_default();
         let (root, pipeline) = (&self.state.root, &self.state.pipeline);
+        let app = app(pipeline);
         let known = self.runs.attempts().await?;
         let now = (self.settings.clock)().timestamp_millis();
         self.garbage = Garbage::new(&self.attempt.id, known, now);
@@ -311,7 +325,7 @@ impl Maintain {
         names.push(RUNS.to_owned());
         for name in names {
             let since = match name == RUNS {
-                true => self.runs.version_after(horizon.run, &app(pipeline)).await?,
+                true => self.runs.version_after(horizon.run, &app).await?,
                 // A table that did not exist then becomes what it was when it was new.
                 false => {
                     let mut rows = horizon.versions.iter();
@@ -319,7 +333,8 @@ impl Maintain {
                         .map_or(0, |row| row.version)
                 }
             };
-            let found = lake_delta::unneeded(root, pipeline, &name, since).await?;
+            let left_by = (app.as_str(), horizon.run);
+            let found = lake_delta::unneeded(root, pipeline, &name, since, left_by).await?;
             let Some(found) = found else {
                 self.done.warnings.push(format!(
                     "nothing of {name} is deleted: its log does not reach back to what run {} has \

@@ -277,10 +277,10 @@ impl<'a> Choosing<'a> {
         };
         if let Some(files) = state.table(FILES).await? {
             let sql = "SELECT input, path, run, header FROM files WHERE rejected > 0";
-            for row in choosing
+            let (known, _) = choosing
                 .ask::<OfFile>("files", &files, sql, usize::MAX)
-                .await?
-            {
+                .await?;
+            for row in known {
                 let runs = choosing.headers.entry((row.input, row.path)).or_default();
                 runs.insert(row.run, row.header);
             }
@@ -293,13 +293,22 @@ impl<'a> Choosing<'a> {
         let mut chosen = Chosen::default();
         let mut budget = usize::try_from(self.settings.limit() / SHARE).unwrap_or(usize::MAX);
         let mut found: Vec<(&InputDeclaration, Rejected)> = Vec::new();
+        let mut known_up_to: Option<String> = None;
         for input in self.inputs {
             let table = rejection_spec(&input.name).name;
             let Some(table) = self.state.table(&table).await? else {
                 continue;
             };
-            let rows = self.of_input(&table, after, budget).await?;
+            let (rows, is_cut) = self.of_input(&table, after, budget).await?;
+            if is_cut && let Some(last) = rows.last() {
+                let last = last.row_id.clone();
+                known_up_to = Some(known_up_to.map_or(last.clone(), |known| known.min(last)));
+            }
             found.extend(rows.into_iter().map(|row| (input, row)));
+        }
+        // Above that, rows of an input may be missing.
+        if let Some(last) = known_up_to {
+            found.retain(|(_, row)| row.row_id <= last);
         }
         // What is not taken now is taken by the next run, whichever input it is of.
         found.sort_by(|a, b| a.1.row_id.cmp(&b.1.row_id));
@@ -332,7 +341,13 @@ impl<'a> Choosing<'a> {
             && files.as_ref().is_none_or(|files| files.selects(&row.file))
     }
 
-    async fn of_input(&self, table: &Snapshot, after: &str, most: usize) -> Result<Vec<Rejected>> {
+    /// The rows of one input, in the order of their ids, and whether there may be more.
+    async fn of_input(
+        &self,
+        table: &Snapshot,
+        after: &str,
+        most: usize,
+    ) -> Result<(Vec<Rejected>, bool)> {
         // Tables of earlier versions of lake do not say whether a text has escapes.
         let escaped = match table.columns().iter().any(|column| column == "raw_escaped") {
             true => "coalesce(raw_escaped, false)",
@@ -343,17 +358,19 @@ impl<'a> Choosing<'a> {
              CAST(received_at AS BIGINT) AS received_at, run FROM rejected \
              WHERE resolved_run IS NULL AND row_id > '{after}' ORDER BY row_id LIMIT {MOST_ROWS}"
         );
-        self.ask("rejected", table, &sql, most).await
+        let (rows, is_cut) = self.ask("rejected", table, &sql, most).await?;
+        let is_cut = is_cut || rows.len() == MOST_ROWS;
+        Ok((rows, is_cut))
     }
 
-    /// What a query answers, up to so many bytes.
+    /// What a query answers, up to so many bytes, and whether that is not all.
     async fn ask<T: serde::de::DeserializeOwned>(
         &self,
         name: &str,
         table: &Snapshot,
         sql: &str,
         most: usize,
-    ) -> Result<Vec<T>> {
+    ) -> Result<(Vec<T>, bool)> {
         let failed = |e| RunError::sql(name, &e);
         let provider = table.provider().await?;
         self.session.deregister_table(name).map_err(failed)?;
@@ -368,10 +385,10 @@ impl<'a> Choosing<'a> {
             bytes += batch.get_array_memory_size();
             answer.extend(rows(name, &[batch])?);
             if bytes > most {
-                break;
+                return Ok((answer, true));
             }
         }
-        Ok(answer)
+        Ok((answer, false))
     }
 
     /// The header of the file as it was when the row was rejected.

@@ -21,6 +21,7 @@ use crate::runs::{Ancestor, Runs};
 use crate::seal::{self, data_path};
 use crate::stages::Stages;
 use crate::state::{Opening, State};
+use datafusion::prelude::col;
 use futures::{StreamExt, TryStreamExt};
 use lake_delta::{Attempt, Impact, Prepared, Restored, Snapshot};
 use object_store::ObjectStoreExt;
@@ -398,7 +399,11 @@ impl Rollback {
         let failed = |e| RunError::sql(FILES, &e);
         let session = &self.attempt.session;
         let provider = table.provider().await?;
-        let files = session.read_table(provider).map_err(failed)?;
+        let mut files = session.read_table(provider).map_err(failed)?;
+        // What is set aside is not loaded. Tables of earlier versions of lake do not say it.
+        if table.columns().iter().any(|column| column == "skipped") {
+            files = files.filter(col("skipped").is_not_true()).map_err(failed)?;
+        }
         let columns = ["input", "path", "hash", "size"];
         let rows = files.select_columns(&columns).map_err(failed)?;
         let batches = rows.collect().await.map_err(failed)?;

@@ -165,11 +165,13 @@ impl Preparing<'_> {
         let spec = &shaped.spec;
         let plan = self.physical(spec, shaped.plan).await?;
         let attempt = self.attempt;
+        // A version that is read once more is the same version, whatever is made of it now.
+        let anew = self.reload || (self.again && declared.is_history);
         Ok(match (table.mode, self.reload) {
-            (Mode::Merge, reload) => {
+            (Mode::Merge, _) => {
                 let mut versions = self.versions(declared).await?;
                 let besides = BESIDES.map(str::to_owned);
-                match reload {
+                match anew {
                     // What was received once and is in no file any more stays a version.
                     true if declared.is_history => {
                         versions.newest_by = vec!["_loaded_at".to_owned()];

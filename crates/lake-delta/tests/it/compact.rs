@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use lake_delta::{Applied, Prepared, Snapshot, TableSpec, unneeded};
+use lake_delta::{Applied, Prepared, Snapshot, TableSpec, Undone, undo, unneeded};
 
-use crate::support::{Lake, PIPELINE, Row, committed, keys_in, spec};
+use crate::support::{Lake, PIPELINE, Row, committed, keys_in, land, spec};
 
 const HOURS: u64 = lake_delta::RETENTION_HOURS;
 
@@ -216,7 +216,7 @@ async fn what_is_unneeded_can_go_and_every_later_version_is_whole() {
         let _ = lake.apply(&prepared).await;
         let since = 17;
         let before = history(&lake, &spec, since).await;
-        let found = unneeded(&lake.root, PIPELINE, &spec.name, since)
+        let found = unneeded(&lake.root, PIPELINE, &spec.name, since, ("lake/test", 1000))
             .await
             .unwrap()
             .unwrap();
@@ -231,13 +231,15 @@ async fn what_is_unneeded_can_go_and_every_later_version_is_whole() {
             fs::remove_file(place.join(object.path.as_ref())).unwrap();
         }
         assert_eq!(history(&lake, &spec, since).await, before);
-        let again = unneeded(&lake.root, PIPELINE, &spec.name, since)
+        let again = unneeded(&lake.root, PIPELINE, &spec.name, since, ("lake/test", 1000))
             .await
             .unwrap();
         assert_eq!(again, Some(Vec::new()));
         // Further back, nobody can tell.
         assert_eq!(
-            unneeded(&lake.root, PIPELINE, &spec.name, 5).await.unwrap(),
+            unneeded(&lake.root, PIPELINE, &spec.name, 5, ("lake/test", 1000))
+                .await
+                .unwrap(),
             None
         );
     }
@@ -250,10 +252,124 @@ async fn files_of_attempts_that_nobody_commits_are_named_and_those_of_strangers_
     let prepared = lake.merge(&spec, &[(1, 9, "never".into())]).await;
     let place = lake.directory.path().join(&spec.name);
     fs::write(place.join("part-of-somebody-else.parquet"), "?").unwrap();
-    let found = unneeded(&lake.root, PIPELINE, &spec.name, 0)
+    let found = unneeded(&lake.root, PIPELINE, &spec.name, 0, ("lake/test", 1000))
         .await
         .unwrap()
         .unwrap();
     let found: BTreeSet<String> = found.iter().map(|object| object.path.to_string()).collect();
     assert_eq!(found, new_files(&prepared).into_iter().collect());
+}
+
+/// A table whose partitions are texts that a path cannot have as they are.
+fn by_text() -> TableSpec {
+    TableSpec {
+        partition_by: vec!["value".to_owned()],
+        ..spec(false)
+    }
+}
+
+async fn of_cities(spec: &TableSpec) -> Lake {
+    let mut lake = Lake::new();
+    for n in 0..4 {
+        let rows: Vec<Row> = [(n, 1, "New York".into()), (10 + n, 1, "50% / a:b=c".into())].into();
+        let prepared = lake.merge(spec, &rows).await;
+        assert_eq!(lake.apply(&prepared).await, committed(n));
+    }
+    lake
+}
+
+#[tokio::test]
+async fn a_compaction_that_is_taken_back_brings_its_files_back_whatever_their_partitions_are_called()
+ {
+    let spec = by_text();
+    let lake = of_cities(&spec).await;
+    let rows = lake.rows(&spec).await;
+    let prepared = compact(&lake, &spec).await;
+    assert_eq!(
+        (prepared.removed_files().count(), new_files(&prepared).len()),
+        (8, 2)
+    );
+    let run = lake.stamp();
+    let commit = prepared.commit(&run).unwrap();
+    let _ = land(&lake.root, &spec.name, &commit, prepared.remake(), &run)
+        .await
+        .unwrap();
+    assert_eq!(lake.rows(&spec).await, rows);
+    let mut decision = run.clone();
+    decision.run += 1;
+    let undone = undo(&lake.attempt(), &spec.name, &commit, &run, &decision)
+        .await
+        .unwrap();
+    assert!(matches!(undone, Undone::Clean(5, None)), "{undone:?}");
+    assert_eq!(lake.rows(&spec).await, rows);
+    assert_eq!(lake.open(&spec).await.unwrap().small_files().0, 8);
+    // Nothing that it has is of no use.
+    let left_by = ("lake/test", 1000);
+    let found = unneeded(&lake.root, PIPELINE, &spec.name, 5, left_by)
+        .await
+        .unwrap()
+        .unwrap();
+    let found: BTreeSet<String> = found.iter().map(|object| object.path.to_string()).collect();
+    let ours: BTreeSet<String> = new_files(&prepared).into_iter().collect();
+    assert_eq!(found.intersection(&ours).count(), 2, "{found:?}");
+    assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[tokio::test]
+async fn partitions_that_others_have_spelled_in_their_own_way_lose_no_row() {
+    let spec = TableSpec {
+        partition_by: vec!["sequence".to_owned()],
+        ..spec(false)
+    };
+    let mut lake = of_merges(&spec, 4).await;
+    // The same number, as nobody but somebody else writes it.
+    for version in [1, 2] {
+        let log = lake
+            .directory
+            .path()
+            .join(format!("{}/_delta_log/{version:020}.json", spec.name));
+        let text = fs::read_to_string(&log).unwrap();
+        let other = text.replace(r#""sequence":"1"}"#, r#""sequence":"01"}"#);
+        assert_ne!(text, other);
+        fs::write(&log, other).unwrap();
+    }
+    let rows = lake.rows(&spec).await;
+    assert_eq!(rows.len(), 24);
+    let prepared = compact(&lake, &spec).await;
+    assert_eq!(new_files(&prepared).len(), 1);
+    let _ = lake.apply(&prepared).await;
+    assert_eq!(lake.rows(&spec).await, rows);
+}
+
+#[tokio::test]
+async fn who_asks_for_more_time_than_a_rollback_needs_keeps_it() {
+    let spec = spec(false);
+    let lake = of_merges(&spec, 1).await;
+    let log = lake
+        .directory
+        .path()
+        .join(format!("{}/_delta_log/{:020}.json", spec.name, 0));
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, text.replace("interval 30 days", "interval 52 weeks")).unwrap();
+    assert!(compact(&lake, &spec).await.is_unchanged());
+}
+
+#[tokio::test]
+async fn of_a_table_that_was_made_anew_since_everything_is_needed() {
+    let spec = spec(false);
+    let mut lake = of_merges(&spec, 1).await;
+    for n in 1..5 {
+        let prepared = lake.merge(&spec, &[(0, n + 1, "again".into())]).await;
+        let _ = lake.apply(&prepared).await;
+    }
+    let found = async |run: i64| {
+        let left_by = ("lake/test", run);
+        unneeded(&lake.root, PIPELINE, &spec.name, 3, left_by)
+            .await
+            .unwrap()
+            .unwrap()
+            .len()
+    };
+    assert!(found(4).await > 0);
+    assert_eq!(found(2).await, 0, "run 2 cannot have left version 3");
 }

@@ -84,12 +84,13 @@ impl Choosing<'_> {
         Ok(pending)
     }
 
-    /// All files, where none that was loaded is missing or empty: its rows would be lost.
+    /// All files, where none that was loaded is missing or empty: its rows would be lost. And the
+    /// names of those that are set aside.
     pub(super) fn all(
         &self,
         files: Vec<PendingFile>,
         warnings: &mut Vec<String>,
-    ) -> Result<Vec<PendingFile>> {
+    ) -> Result<(Vec<PendingFile>, Vec<String>)> {
         let mut readiness = Readiness::new(self.source, self.now);
         let mut passed = PassedOver::default();
         let mut all = Vec::new();
@@ -156,8 +157,9 @@ impl Choosing<'_> {
             );
             return Err(refuse("have changed since", &changed, &next));
         }
+        let set_aside = passed.set_aside.clone();
         self.tell(passed, warnings)?;
-        Ok(all)
+        Ok((all, set_aside))
     }
 
     /// The files that are loaded and are to be loaded again: those that `pattern` takes, of runs from
@@ -179,9 +181,14 @@ impl Choosing<'_> {
         let mut changed = Vec::new();
         for mut file in files {
             let name = file.name();
-            let Some(known) = self.loaded.get(&name).filter(|_| missing.remove(&name)) else {
+            let Some(known) = self.loaded.get(&name) else {
                 continue;
             };
+            let is_emptied =
+                file.size == 0 && known.size > 0 && self.source.on_empty != OnEmpty::Load;
+            if is_emptied || !missing.remove(&name) {
+                continue;
+            }
             file.received_at = match known.differs_from(&file)? {
                 false => known.received_at,
                 true => {
@@ -197,7 +204,7 @@ impl Choosing<'_> {
         for (paths, what, next) in [
             (
                 missing,
-                "are not there any more",
+                "are not there any more, or are empty",
                 "bring them back".to_owned(),
             ),
             (

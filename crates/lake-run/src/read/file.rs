@@ -89,16 +89,21 @@ impl OpenFile {
             None => Hashing::new(LocalFile(pending.path.clone()), progress),
             Some(excerpt) => Hashing::new(OneRecord(Arc::clone(excerpt)), progress),
         };
+        // It was rejected before, and is not lost.
+        let stays_rejected = |error: &dyn std::fmt::Display| {
+            tracing::debug!(file = name, %error, "a rejected row cannot be read");
+            if is_kept {
+                lock(&input.yielded).replayed.rows += 1;
+            }
+            Ok(None)
+        };
+        let from_path = match input.from_path.values(pending) {
+            Err(error) if pending.excerpt.is_some() => return stays_rejected(&error),
+            values => values?,
+        };
         let reader = match Reader::open(&bytes, &input.layout, reading.options) {
             Ok(reader) => reader,
-            // It was rejected before, and is not lost.
-            Err(error) if pending.excerpt.is_some() => {
-                tracing::debug!(file = name, %error, "a rejected row cannot be read");
-                if is_kept {
-                    lock(&input.yielded).replayed.rows += 1;
-                }
-                return Ok(None);
-            }
+            Err(error) if pending.excerpt.is_some() => return stays_rejected(&error),
             Err(ReadError::Header(HeaderError::Empty)) => {
                 if is_kept {
                     found_empty(input, pending, &bytes)?;
@@ -108,7 +113,7 @@ impl OpenFile {
             Err(error) => return Err(failed(&name, &error)),
         };
         Ok(Some(Self {
-            from_path: input.from_path.values(pending)?,
+            from_path,
             pending: pending.clone(),
             names: Arc::new(StringArray::from(vec![name.as_str()])),
             name,

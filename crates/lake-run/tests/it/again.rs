@@ -246,3 +246,43 @@ async fn what_is_no_file_of_an_input_cannot_be_set_aside_and_what_is_not_cannot_
     assert!(error.to_string().contains("not set aside"), "{error}");
     lake.assert_nothing_published();
 }
+
+#[tokio::test]
+async fn a_file_that_left_with_a_reload_is_loaded_once_it_is_not_set_aside_any_more() {
+    let lake = Lake::new().await;
+    lake.publish().await;
+    let before = lake.tables().await;
+    set_aside(&lake, "tuesday.csv").await.unwrap();
+    published(reload(&lake.settings(&healthy()), None).await);
+    skip_through(&lake, &healthy(), "tuesday.csv", true)
+        .await
+        .unwrap();
+    let record = lake.publish().await;
+    assert_eq!(record.inputs.first().map(|input| input.files), Some(1));
+    assert_eq!(lake.tables().await.difference(&before, 3), None);
+}
+
+#[tokio::test]
+async fn a_file_in_which_nothing_is_any_more_keeps_its_rows() {
+    let lake = Lake::new().await;
+    lake.publish().await;
+    let before = lake.tables().await;
+    for text in ["", "\n\n"] {
+        lake.receive("tuesday.csv", 300, text);
+        let error = again_through(&lake, &healthy(), "*day.csv")
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("tuesday.csv"), "{error}");
+        assert_eq!(lake.tables().await, before);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_set_aside_and_is_gone_stands_in_no_rollbacks_way() {
+    let lake = Lake::new().await;
+    lake.publish().await;
+    lake.receive("poison.csv", 300, "no,header\n");
+    set_aside(&lake, "poison.csv").await.unwrap();
+    lake.take_away("poison.csv");
+    back(&lake, to(1)).await.unwrap();
+}

@@ -68,10 +68,7 @@ fn assert_same(found: &Tables, expected: &Tables) {
 async fn small_files_are_put_together_and_no_row_changes() {
     let (lake, left) = of_four_runs().await;
     let done = maintain_through(&lake, &healthy(), 20).await.unwrap();
-    assert_eq!(
-        (done.run, done.horizon, done.cleaned.objects),
-        (Some(5), 0, 0)
-    );
+    assert_eq!((done.run, done.horizon), (Some(5), 0));
     let standard = done.tables.iter().find(|table| table.name == STANDARD);
     let standard = standard.unwrap();
     assert!(
@@ -433,4 +430,51 @@ async fn its_record_says_what_it_was() {
         "C-7,M0000007,2020-02-09T00:00:00Z,2020-02-09T01:00:00Z,7.000,north",
     );
     assert_eq!(lake.publish().await.horizon, 2);
+}
+
+#[tokio::test]
+async fn a_table_that_was_dropped_and_computed_anew_is_kept_from_its_beginning_on() {
+    let (lake, _) = of_four_runs().await;
+    let place = lake.root.path().join("utility/consumption/daily_usage");
+    fs::remove_dir_all(place).unwrap();
+    for n in 0..4 {
+        more(
+            &lake,
+            &format!("more-{n}.csv"),
+            1000 + n,
+            &format!(
+                "C-7,M0000007,2020-02-0{}T00:00:00Z,2020-02-0{}T01:00:00Z,7.000,north",
+                n + 3,
+                n + 3
+            ),
+        );
+        lake.publish().await;
+    }
+    let settings = lake.settings(&healthy());
+    let sql = "SELECT * FROM consumption.daily_usage";
+    let mut before = Vec::new();
+    for run in 5..=8 {
+        before.push(in_order(&query(&settings, sql, Some(run)).await.unwrap()));
+    }
+    // What run 3 had left of it was a version 2, and so was what run 7 has.
+    let done = maintain_through(&lake, &healthy(), 5).await.unwrap();
+    assert_eq!(done.horizon, 3);
+    for (run, before) in (5..=8).zip(before) {
+        let after = query(&settings, sql, Some(run)).await.unwrap();
+        assert_eq!(in_order(&after), before, "run {run}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_gone_stops_no_maintenance_of_others() {
+    let (lake, _) = of_four_runs().await;
+    fs::remove_dir_all(lake.root.path().join("utility/rejection/readings")).unwrap();
+    let done = maintain_through(&lake, &healthy(), 2).await.unwrap();
+    let told = done.warnings.join("; ");
+    assert!(told.contains("rejection/readings"), "{done:?}");
+    let standard = done.tables.iter().find(|table| table.name == STANDARD);
+    assert!(
+        standard.is_some_and(|table| table.files_removed > 0),
+        "{done:?}"
+    );
 }

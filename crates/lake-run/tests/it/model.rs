@@ -303,6 +303,9 @@ impl Play {
         }
         let seen = self.ask().await;
         self.agree(self.worlds.clone(), &seen);
+        if seen.is_empty() {
+            return;
+        }
         let runs = self.lake.rows("SELECT max(run) FROM _lake.runs").await;
         let last = runs.first().and_then(|run| run.parse().ok());
         if let (Some(last), [world]) = (last, self.worlds.as_slice()) {
