@@ -1,6 +1,7 @@
 //! One attempt at a run: its work is prepared, and then published in one go.
 
-use std::collections::BTreeMap;
+mod found;
+
 use std::sync::Arc;
 
 use datafusion::prelude::{col, lit};
@@ -20,8 +21,8 @@ use crate::partition;
 use crate::prepare::{Arriving, Change, Declared, Planned, Preparing};
 use crate::read::{InputReader, InputTable, Reading, options};
 use crate::record::{
-    FILES, FileRecord, InputRecord, Outcome, ReasonRecord, Report, RunRecord, TableRecord, app,
-    files_spec, rejection_spec, to_batch,
+    FILES, FileRecord, Outcome, Report, RunRecord, TableRecord, app, files_spec, rejection_spec,
+    to_batch,
 };
 use crate::replay;
 use crate::run::{Settings, nothing_to_do};
@@ -32,6 +33,7 @@ use crate::state::State;
 use crate::table_checks::CheckRecord;
 use crate::transform::Transform;
 use crate::work::{Kind, Work};
+use found::Found;
 
 /// One attempt at a run.
 pub(crate) struct Load<'a> {
@@ -521,108 +523,5 @@ fn table_record(change: &Prepared, how: &str) -> TableRecord {
         rows: change.rows(),
         how: how.to_owned(),
         ..TableRecord::default()
-    }
-}
-
-/// What reading has found, over all inputs.
-pub(crate) struct Found {
-    files: Vec<FileRecord>,
-    pub(crate) inputs: Vec<InputRecord>,
-    reasons: BTreeMap<String, ReasonCounts>,
-    warnings: Vec<String>,
-    /// What the table checks have found; empty before they are evaluated.
-    checks: Vec<CheckRecord>,
-    /// The rejected rows that pass now, by input.
-    resolved: BTreeMap<String, Vec<String>>,
-}
-
-impl Found {
-    /// A file whose earlier rows go has to be known by what it holds now.
-    ///
-    /// # Errors
-    /// [`RunError::Input`] where there is nothing in it.
-    fn refuse_lost_rows(&self, discovered: &Discovered) -> Result<()> {
-        let mut replaced = discovered.replaced.values().flatten();
-        let lost = replaced.find(|name| !self.files.iter().any(|file| file.path == **name));
-        match lost {
-            None => Ok(()),
-            Some(name) => Err(RunError::Input {
-                place: name.clone(),
-                message: "there is nothing in the file any more, and its rows would be lost; mend \
-                          it, or set on_empty to load; nothing was published"
-                    .to_owned(),
-            }),
-        }
-    }
-
-    /// Whether nothing was read that anybody has to remember.
-    fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.resolved.is_empty()
-    }
-
-    fn reason_records(&self) -> Vec<ReasonRecord> {
-        let inputs = self.reasons.iter();
-        let records = inputs.flat_map(|(input, counts)| {
-            let counts = counts.clone().sorted().into_iter();
-            counts.map(|count| ReasonRecord {
-                input: input.clone(),
-                check: count.check,
-                column: count.column,
-                rows: count.rows,
-            })
-        });
-        records.collect()
-    }
-
-    /// # Errors
-    /// [`RunError::Input`] where no table has asked for all rows of an input.
-    fn gather(readers: &[Arc<InputReader>], discovered: &Discovered) -> Result<Self> {
-        let mut found = Self {
-            files: Vec::new(),
-            inputs: Vec::new(),
-            reasons: BTreeMap::new(),
-            warnings: discovered.warnings.clone(),
-            checks: Vec::new(),
-            resolved: BTreeMap::new(),
-        };
-        for reader in readers {
-            let complete = reader.is_complete();
-            let yielded = reader.yielded();
-            if !complete {
-                return Err(RunError::Input {
-                    place: format!("input {}", reader.name()),
-                    message:
-                        "its files were not read to their end, because no table of the transform \
-                              asked for all of its rows; select from it in a standard table"
-                            .to_owned(),
-                });
-            }
-            let sum =
-                |pick: fn(&FileRecord) -> i64| yielded.files.iter().map(pick).sum::<i64>() as u64;
-            let replayed = yielded.replayed.rows as u64;
-            let resolved = yielded.replayed.resolved.len() as u64;
-            found.inputs.push(InputRecord {
-                name: reader.name().to_owned(),
-                files: yielded.files.len() as u64,
-                bytes: sum(|file| file.size),
-                rows: sum(|file| file.rows) + replayed,
-                accepted: sum(|file| file.accepted) + resolved,
-                rejected: sum(|file| file.rejected) + (replayed - resolved),
-                warned: yielded.warned,
-            });
-            if resolved > 0 {
-                let name = reader.name().to_owned();
-                found.resolved.insert(name, yielded.replayed.resolved);
-            }
-            found.files.extend(yielded.files);
-            found
-                .reasons
-                .insert(reader.name().to_owned(), yielded.reasons);
-            found.warnings.extend(yielded.warnings);
-        }
-        found
-            .files
-            .sort_by(|a, b| (&a.input, &a.path).cmp(&(&b.input, &b.path)));
-        Ok(found)
     }
 }
