@@ -276,7 +276,8 @@ pub struct Validated {
 pub async fn validate(settings: &Settings) -> Result<Validated> {
     let transform = transform::load(settings, &Blocked::default()).await?;
     check_inputs(settings, transform.plugin.declaration())?;
-    let state = State::blank(&settings.root, &settings.pipeline.name);
+    // Tables that are there have to fit, and nothing is written.
+    let (state, _) = State::look(&settings.root, &settings.pipeline.name).await?;
     let load = Load::new(settings, &state, &transform, Work::default())?;
     let preparing = load.preparing();
     let planned = load.plan(&preparing).await?;

@@ -152,18 +152,6 @@ impl State {
         Ok((state, unfinished))
     }
 
-    /// A pipeline of which nothing is known yet.
-    pub(crate) fn blank(root: &Root, pipeline: &str) -> Self {
-        Self {
-            root: root.child(pipeline),
-            pipeline: pipeline.to_owned(),
-            finished: 0,
-            last: None,
-            accepted: Accepted::These(Vec::new()),
-            warnings: Vec::new(),
-        }
-    }
-
     async fn after(root: Root, pipeline: &str, runs: &Runs) -> Result<Self> {
         let last = match runs.finished {
             0 => None,

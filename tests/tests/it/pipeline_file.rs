@@ -182,6 +182,35 @@ fn the_published_schema_is_the_one_that_lake_prints() {
 }
 
 #[test]
+fn validate_says_the_same_where_runs_have_been_and_names_what_does_not_fit() {
+    let lake = Lake::new();
+    lake.put("a.csv", 0, csv([reading(1, 1, 1, 0, "1")]));
+    let pipeline = lake.pipeline().to_str().unwrap();
+    let before = lake
+        .lake(&["validate", pipeline])
+        .assert(0, &[])
+        .stdout
+        .clone();
+    lake.publish(&[]);
+    let tree = lake.tree();
+    let after = lake
+        .lake(&["validate", pipeline])
+        .assert(0, &[])
+        .stdout
+        .clone();
+    assert_eq!((after, lake.tree()), (before, tree));
+    let commit = lake.object("standard/readings/_delta_log/00000000000000000000.json");
+    let text = fs::read_to_string(&commit).unwrap();
+    fs::write(
+        &commit,
+        text.replace(r#"\"name\":\"end_time\""#, r#"\"name\":\"until\""#),
+    )
+    .unwrap();
+    lake.lake(&["validate", pipeline])
+        .assert(1, &["column until is no longer declared"]);
+}
+
+#[test]
 fn validate_reads_no_data_and_writes_nothing() {
     let lake = Lake::new();
     lake.put("a.csv", 0, "not what is declared");
