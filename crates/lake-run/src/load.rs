@@ -65,24 +65,19 @@ impl<'a> Load<'a> {
         transform: &'a Transform,
         work: Work,
     ) -> Result<Self> {
-        let session = settings.session()?;
-        state.root.register(&session.runtime_env());
-        let calls = functions::register(&session, &transform.plugin);
+        let attempt = settings.attempt(&state.root)?;
+        let session = &attempt.session;
+        let calls = functions::register(session, &transform.plugin);
         let failed = |e| RunError::sql("the query engine", &e);
-        partition::register(&session, &transform.plugin, &calls).map_err(failed)?;
-        shape::register_zones(&session).map_err(failed)?;
+        partition::register(session, &transform.plugin, &calls).map_err(failed)?;
+        shape::register_zones(session).map_err(failed)?;
         Ok(Self {
             settings,
             state,
             transform,
             work,
             calls: StopOnDrop(calls),
-            attempt: Attempt {
-                root: state.root.clone(),
-                pipeline: state.pipeline.clone(),
-                id: settings.attempt_id(),
-                session,
-            },
+            attempt,
             columns: RunColumns {
                 loaded_at: (settings.clock)().timestamp_micros(),
                 run: state.finished + 1,

@@ -25,7 +25,7 @@ use crate::live;
 use crate::memory;
 use crate::probe;
 use crate::record::{Cleaned, RUNS, RunRecord, app};
-use crate::run::{Settings, taken_back};
+use crate::run::{Overtaken, Settings};
 use crate::runs::Runs;
 use crate::seal;
 use crate::sealed::{Seal, SealedObject};
@@ -35,8 +35,6 @@ use garbage::Garbage;
 
 /// The word for it in `_lake/runs`.
 pub(crate) const MAINTAIN: &str = "maintain";
-/// Where others are faster, it starts over this often.
-const TRIES: usize = 4;
 
 /// What maintenance does, or has done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -110,30 +108,17 @@ pub async fn plan_maintenance(settings: &Settings) -> Result<Maintenance> {
 /// [`RunError::Live`] where a run is at work, or begins to be; those of the store, the library and
 /// the engine. Nothing is deleted then.
 pub async fn maintain(settings: &Settings) -> Result<Maintenance> {
-    let mut told = Vec::new();
-    let mut tries = 1;
+    let mut overtaken = Overtaken::default();
     loop {
-        let error = match Box::pin(once(settings)).await {
+        match Box::pin(once(settings)).await {
             Ok(mut done) => {
-                told.append(&mut done.warnings);
-                done.warnings = told;
+                done.warnings.splice(0..0, overtaken.told);
                 return Ok(done);
             }
-            Err(error) => error.or_disk_full(&settings.root.display(), None),
-        };
-        match &error {
-            RunError::Live { .. } if settings.wait => {
-                tracing::info!("{error}");
-                live::wait(settings, &settings.root.child(&settings.pipeline.name)).await?;
+            Err(error) => {
+                let error = error.or_disk_full(&settings.root.display(), None);
+                overtaken.start_over(settings, error).await?;
             }
-            overtaken if overtaken.is_overtaken() && tries < TRIES => {
-                tracing::info!("{overtaken}");
-                if let RunError::TakenBack { run, by, why } = overtaken {
-                    told.push(taken_back(*run, *by, why));
-                }
-                tries += 1;
-            }
-            _ => return Err(error),
         }
     }
 }
@@ -186,13 +171,7 @@ impl Maintain {
             0 => None,
             run => runs.record(run).await?,
         };
-        let attempt = Attempt {
-            root: state.root.clone(),
-            pipeline: state.pipeline.clone(),
-            id: settings.attempt_id(),
-            session: settings.session()?,
-        };
-        state.root.register(&attempt.session.runtime_env());
+        let attempt = settings.attempt(&state.root)?;
         Ok(Self {
             done: Maintenance {
                 pipeline: state.pipeline.clone(),

@@ -23,10 +23,9 @@ use crate::blocked::Blocked;
 use crate::diff;
 use crate::discover::{Discovered, Excerpt, PendingFile, captures, first_run_since};
 use crate::error::{Result, RunError};
-use crate::live;
 use crate::load::Load;
 use crate::record::{FILES, Outcome, RunRecord, rejection_spec};
-use crate::run::{Settings, alone, check_inputs, named, taken_back};
+use crate::run::{Overtaken, Settings, alone, check_inputs, named};
 use crate::runs::rows;
 use crate::stages::Stages;
 use crate::state::{Opening, State};
@@ -37,8 +36,6 @@ use crate::work::{Kind, Work};
 const MOST_ROWS: usize = 50_000;
 /// And this share of the memory limit for their text.
 const SHARE: u64 = 16;
-/// Where others are faster, it starts over this often.
-const TRIES: usize = 4;
 
 /// Which rejected rows are read once more: those that fit all that is said, and are not resolved.
 #[derive(Debug, Clone, Default)]
@@ -87,31 +84,20 @@ pub async fn replay(settings: &Settings, options: &ReplayOptions) -> Result<Repl
         warnings: Vec::new(),
     };
     let mut after = String::new();
-    let mut tries = 1;
+    let mut overtaken = Overtaken::default();
     loop {
-        let error = match Box::pin(once(settings, options, &after, &mut done)).await {
+        match Box::pin(once(settings, options, &after, &mut done)).await {
+            // The next ones have all their tries.
             Ok(Some(last)) => {
-                (after, tries) = (last, 1);
-                continue;
+                after = last;
+                done.warnings.append(&mut overtaken.told);
+                overtaken = Overtaken::default();
             }
             Ok(None) => break,
-            Err(error) => error,
-        };
-        match &error {
-            RunError::Live { .. } if settings.wait => {
-                tracing::info!("{error}");
-                live::wait(settings, &settings.root.child(&settings.pipeline.name)).await?;
-            }
-            overtaken if overtaken.is_overtaken() && tries < TRIES => {
-                tracing::info!("{overtaken}");
-                if let RunError::TakenBack { run, by, why } = overtaken {
-                    done.warnings.push(taken_back(*run, *by, why));
-                }
-                tries += 1;
-            }
-            _ => return Err(error),
+            Err(error) => overtaken.start_over(settings, error).await?,
         }
     }
+    done.warnings.append(&mut overtaken.told);
     if done.unfit > 0 {
         done.warnings.push(format!(
             "{} rejected rows cannot be had from their text alone, because it is cut, is not UTF-8, \

@@ -151,13 +151,7 @@ impl Rollback {
             Some(run) => runs.record(run).await?,
             None => state.last.clone(),
         };
-        let attempt = Attempt {
-            root: state.root.clone(),
-            pipeline: state.pipeline.clone(),
-            id: settings.attempt_id(),
-            session: settings.session()?,
-        };
-        state.root.register(&attempt.session.runtime_env());
+        let attempt = settings.attempt(&state.root)?;
         let mut rollback = Self {
             plan: RollbackPlan {
                 pipeline: state.pipeline.clone(),

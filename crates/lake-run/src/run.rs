@@ -9,7 +9,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use lake_delta::Root;
+use lake_delta::{Attempt, Root};
 use lake_pipeline::Pipeline;
 use lake_plugin::Declaration;
 
@@ -93,6 +93,18 @@ impl Settings {
         id.into_uuid().to_string()
     }
 
+    /// One attempt at something on a pipeline's root, and its engine.
+    pub(crate) fn attempt(&self, root: &Root) -> Result<Attempt> {
+        let session = self.session()?;
+        root.register(&session.runtime_env());
+        Ok(Attempt {
+            root: root.clone(),
+            pipeline: self.pipeline.name.clone(),
+            id: self.attempt_id(),
+            session,
+        })
+    }
+
     /// A query engine that stays within the limit and spills beyond it.
     pub(crate) fn session(&self) -> Result<SessionContext> {
         let share = memory::engine_share(self.limit(), self.threads);
@@ -145,37 +157,52 @@ pub async fn reload(settings: &Settings, some: Option<Again>) -> Result<Report> 
     perform(settings, &some.map_or(Files::All, Files::Again)).await
 }
 
-/// A run that others overtake starts over this often.
-const TRIES: usize = 4;
+/// How often a command has been overtaken by others, and what there is to say about it.
+#[derive(Debug, Default)]
+pub(crate) struct Overtaken {
+    times: usize,
+    pub(crate) told: Vec<String>,
+}
+
+impl Overtaken {
+    /// Who is overtaken by others starts over this often.
+    const MOST: usize = 3;
+
+    /// Comes back where it is worth starting over after an error: others were faster, or are at work
+    /// and are waited for.
+    ///
+    /// # Errors
+    /// The same error where it is not.
+    pub(crate) async fn start_over(&mut self, settings: &Settings, error: RunError) -> Result<()> {
+        if matches!(error, RunError::Live { .. }) && settings.wait {
+            tracing::info!("{error}");
+            return live::wait(settings, &settings.root.child(&settings.pipeline.name)).await;
+        }
+        if !error.is_overtaken() || self.times == Self::MOST {
+            return Err(error);
+        }
+        tracing::info!("{error}");
+        if let RunError::TakenBack { run, by, why } = &error {
+            self.told.push(taken_back(*run, *by, why));
+        }
+        self.times += 1;
+        Ok(())
+    }
+}
 
 async fn perform(settings: &Settings, files: &Files) -> Result<Report> {
-    let mut told = Vec::new();
-    let mut tries = 1;
+    let mut overtaken = Overtaken::default();
     loop {
-        let error = match Box::pin(once(settings, files)).await {
+        match Box::pin(once(settings, files)).await {
             Ok(mut report) => {
+                let mut told = overtaken.told;
                 told.append(&mut report.warnings);
                 let mut seen = HashSet::new();
                 told.retain(|warning: &String| seen.insert(warning.clone()));
                 report.warnings = told;
                 return Ok(report);
             }
-            Err(error) => error,
-        };
-        match &error {
-            RunError::Live { .. } if settings.wait => {
-                tracing::info!("{error}");
-                live::wait(settings, &settings.root.child(&settings.pipeline.name)).await?;
-                continue;
-            }
-            overtaken if overtaken.is_overtaken() && tries < TRIES => {
-                tracing::info!("{overtaken}");
-                if let RunError::TakenBack { run, by, why } = overtaken {
-                    told.push(taken_back(*run, *by, why));
-                }
-                tries += 1;
-            }
-            _ => return Err(error),
+            Err(error) => overtaken.start_over(settings, error).await?,
         }
     }
 }

@@ -11,9 +11,8 @@ use serde::Serialize;
 use crate::apply::{self, Finished, note_version};
 use crate::discover;
 use crate::error::{Result, RunError};
-use crate::live;
 use crate::record::{FILES, FileRecord, RunRecord, files_spec, to_batch};
-use crate::run::{Settings, alone};
+use crate::run::{Overtaken, Settings, alone};
 use crate::runs::rows;
 use crate::seal;
 use crate::stages::Stages;
@@ -40,13 +39,14 @@ pub struct Skipped {
 /// [`RunError::Refused`] where no input has the file, or it is not set aside; [`RunError::Live`]
 /// where a run is at work; and as for [`run`](crate::run()).
 pub async fn skip(settings: &Settings, file: &Path, undo: bool) -> Result<Skipped> {
+    let mut overtaken = Overtaken::default();
     loop {
         match Box::pin(once(settings, file, undo)).await {
-            Err(error @ RunError::Live { .. }) if settings.wait => {
-                tracing::info!("{error}");
-                live::wait(settings, &settings.root.child(&settings.pipeline.name)).await?;
+            Ok(mut done) => {
+                done.warnings.splice(0..0, overtaken.told);
+                return Ok(done);
             }
-            other => return other,
+            Err(error) => overtaken.start_over(settings, error).await?,
         }
     }
 }
@@ -54,13 +54,7 @@ pub async fn skip(settings: &Settings, file: &Path, undo: bool) -> Result<Skippe
 async fn once(settings: &Settings, file: &Path, undo: bool) -> Result<Skipped> {
     let stages = Stages::new(settings.clock, std::sync::Arc::clone(&settings.progress));
     let state = Box::pin(State::open(settings, Opening::GoOn)).await?;
-    let attempt = Attempt {
-        root: state.root.clone(),
-        pipeline: state.pipeline.clone(),
-        id: settings.attempt_id(),
-        session: settings.session()?,
-    };
-    state.root.register(&attempt.session.runtime_env());
+    let attempt = settings.attempt(&state.root)?;
     let skipping = Skipping {
         settings,
         state: &state,

@@ -68,13 +68,7 @@ impl State {
     pub(crate) async fn open(settings: &Settings, opening: Opening) -> Result<Self> {
         let pipeline = &settings.pipeline.name;
         let root = settings.root.child(pipeline);
-        let attempt = Attempt {
-            root: root.clone(),
-            pipeline: pipeline.clone(),
-            id: settings.attempt_id(),
-            session: settings.session()?,
-        };
-        root.register(&attempt.session.runtime_env());
+        let attempt = settings.attempt(&root)?;
         let mut warnings = Vec::new();
         let mut runs = Runs::open(&root, pipeline).await?;
         loop {
