@@ -33,7 +33,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 pub(crate) struct Lake {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) root: Root,
-    run: i64,
+    pub(crate) run: i64,
 }
 
 pub(crate) fn spec(partitioned: bool) -> TableSpec {

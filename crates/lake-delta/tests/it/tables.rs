@@ -27,6 +27,30 @@ async fn applying_twice_commits_once() {
 }
 
 #[tokio::test]
+async fn what_was_prepared_on_a_table_is_not_put_into_another_one_of_as_many_versions() {
+    let spec = spec(false);
+    let mut lake = Lake::new();
+    let prepared = lake.merge(&spec, &[(1, 1, "a".into())]).await;
+    assert_eq!(lake.apply(&prepared).await, committed(0));
+    let prepared = lake.merge(&spec, &[(2, 1, "b".into())]).await;
+    let stamp = lake.stamp();
+    let commit = prepared.commit(&stamp).unwrap();
+    // Somebody drops it and makes it anew.
+    std::fs::remove_dir_all(lake.directory.path().join(&spec.name)).unwrap();
+    lake.run = 0;
+    let other = lake.merge(&spec, &[(3, 1, "c".into())]).await;
+    assert_eq!(lake.apply(&other).await, committed(0));
+    let applied = land(&lake.root, &spec.name, &commit, prepared.remake(), &stamp)
+        .await
+        .unwrap();
+    assert!(
+        matches!(&applied, Applied::Impossible(outside) if outside.impact == Impact::Table),
+        "{applied:?}"
+    );
+    assert_eq!(lake.rows(&spec).await.into_keys().collect::<Vec<_>>(), [3]);
+}
+
+#[tokio::test]
 async fn of_two_creations_one_wins_and_the_other_hears_of_it() {
     let spec = spec(false);
     let lake = Lake::new();
