@@ -49,19 +49,16 @@ pub async fn unneeded(
 ) -> Result<Option<Vec<Unneeded>>> {
     let place = root.child(name);
     let failed = |e| Error::store(name, e);
-    let since = match Snapshot::open_at(root, pipeline, name, since).await {
-        Ok(then)
-            if then
-                .transaction(app)
-                .await?
-                .is_some_and(|found| found <= run) =>
-        {
-            since
-        }
-        Ok(_) => 0,
-        Err(Error::Unreadable { .. } | Error::Foreign { .. }) => return Ok(None),
-        Err(error) => return Err(error),
+    let Some(mut then) = at(root, pipeline, name, since).await? else {
+        return Ok(None);
     };
+    if then.transaction(app).await?.is_none_or(|found| found > run) {
+        match at(root, pipeline, name, 0).await? {
+            Some(first) => then = first,
+            None => return Ok(None),
+        }
+    }
+    let since = then.version;
     // The list comes first: what is committed after it is not in it.
     let listed: Vec<_> = place
         .store()
@@ -69,7 +66,7 @@ pub async fn unneeded(
         .try_collect()
         .await
         .map_err(failed)?;
-    let Some(kept) = kept(root, pipeline, name, since).await? else {
+    let Some(kept) = kept(root, pipeline, then).await? else {
         return Ok(None);
     };
     let (log, data): (Vec<_>, Vec<_>) = listed
@@ -123,18 +120,18 @@ pub async fn still_needed(root: &Root, pipeline: &str, name: &str) -> Result<Has
     Ok(files.flat_map(|add| spellings(&add.path)).collect())
 }
 
-/// The files of all versions from `since` on.
-async fn kept(
-    root: &Root,
-    pipeline: &str,
-    name: &str,
-    since: i64,
-) -> Result<Option<HashSet<Path>>> {
-    let then = match Snapshot::open_at(root, pipeline, name, since).await {
-        Ok(then) => then,
-        Err(Error::Unreadable { .. } | Error::Foreign { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+/// A table at one version; `None` where its log cannot be read that far back.
+async fn at(root: &Root, pipeline: &str, name: &str, version: i64) -> Result<Option<Snapshot>> {
+    match Snapshot::open_at(root, pipeline, name, version).await {
+        Ok(then) => Ok(Some(then)),
+        Err(Error::Unreadable { .. } | Error::Foreign { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The files of all versions from that of `then` on.
+async fn kept(root: &Root, pipeline: &str, then: Snapshot) -> Result<Option<HashSet<Path>>> {
+    let name = then.name.as_str();
     let Some(newest) = Snapshot::open(root, pipeline, name).await? else {
         return Ok(None);
     };
@@ -147,7 +144,7 @@ async fn kept(
         kept.extend(spellings(&add.path));
     }
     let place = root.child(name);
-    for version in since + 1..=newest.version {
+    for version in then.version + 1..=newest.version {
         let Some(entry) = Entry::read(&place, name, version).await? else {
             return Ok(None);
         };
