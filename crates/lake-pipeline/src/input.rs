@@ -30,6 +30,8 @@ pub struct InputSource {
     pub max_files: Option<u64>,
     /// How many bytes of files a run loads at the most; it loads one file, however large.
     pub max_bytes: Option<u64>,
+    /// Whether a copy of every file that is loaded is kept.
+    pub archive: bool,
 }
 
 /// What to do with a file that was loaded before and now has other content.

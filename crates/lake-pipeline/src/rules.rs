@@ -137,6 +137,16 @@ pub(crate) fn choice_schema<T>(all: &[(&str, T)]) -> Value {
     json!({ "type": "string", "enum": names })
 }
 
+const BOOLEAN: [(&str, bool); 2] = [("true", true), ("false", false)];
+
+pub(crate) fn boolean(text: &str, _: &Path) -> Result<bool, Problem> {
+    choice(text, &BOOLEAN)
+}
+
+pub(crate) fn boolean_schema() -> Value {
+    json!({ "anyOf": [{ "type": "boolean" }, choice_schema(&BOOLEAN)] })
+}
+
 /// Units of sizes, in lower case.
 const UNITS: [(&str, u64); 10] = [
     ("", 1),

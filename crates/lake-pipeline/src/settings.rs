@@ -16,8 +16,8 @@ use crate::yaml::Kind;
 use crate::{cron, location, rules, window};
 
 pub(crate) use inputs::{
-    DONE_MARKER, EXPECT_EVERY, INPUT_NAME, INPUTS, MAX_BYTES, MAX_FILES, ON_CHANGE, ON_EMPTY,
-    ON_LATE, ON_TRUNCATED, ORDER, PATH, SETTLE,
+    ARCHIVE, DONE_MARKER, EXPECT_EVERY, INPUT_NAME, INPUTS, MAX_BYTES, MAX_FILES, ON_CHANGE,
+    ON_EMPTY, ON_LATE, ON_TRUNCATED, ORDER, PATH, SETTLE,
 };
 
 /// One key, and what may stand behind it.
@@ -79,6 +79,7 @@ pub(crate) enum Shape {
 pub(crate) enum Plain {
     Text,
     TextOrNumber,
+    TextOrBoolean,
     Anything,
 }
 
@@ -86,8 +87,8 @@ impl Plain {
     pub(crate) fn takes(self, kind: Kind) -> bool {
         match kind {
             Kind::Text => true,
-            Kind::Number => self != Self::Text,
-            Kind::Boolean => self == Self::Anything,
+            Kind::Number => matches!(self, Self::TextOrNumber | Self::Anything),
+            Kind::Boolean => matches!(self, Self::TextOrBoolean | Self::Anything),
             Kind::Null => false,
         }
     }
@@ -96,6 +97,7 @@ impl Plain {
         match self {
             Self::Text => "text",
             Self::TextOrNumber => "text or a number",
+            Self::TextOrBoolean => "true or false",
             Self::Anything => "text, a number or a boolean",
         }
     }
@@ -386,6 +388,13 @@ const fn text(schema: fn() -> Value) -> Shape {
 
 const fn one_or_more(schema: fn() -> Value) -> Shape {
     Shape::OneOrMore { schema }
+}
+
+const fn truth(schema: fn() -> Value) -> Shape {
+    Shape::Scalar {
+        plain: Plain::TextOrBoolean,
+        schema,
+    }
 }
 
 const fn text_or_number(schema: fn() -> Value) -> Shape {

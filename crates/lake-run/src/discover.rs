@@ -5,6 +5,7 @@
 //! says how to tell. `walk` lists, `loaded` knows what earlier runs did, `ready` tells whether a
 //! file is complete and whether one is late, and `choose` puts them together.
 
+mod archived;
 mod choose;
 mod loaded;
 mod ready;
@@ -20,11 +21,13 @@ use std::sync::Arc;
 use lake_pipeline::{InputSource, OnChange, OnLate, PathValues, Pattern, Pipeline};
 use serde::Serialize;
 
+use crate::archive::{Archive, ArchivedFile};
 use crate::error::{Result, RunError};
 use crate::prepare::Change;
 use crate::record::FileRecord;
 use crate::runs::Runs;
 use crate::state::State;
+use archived::Copies;
 use choose::Choosing;
 use loaded::LoadedFiles;
 
@@ -39,8 +42,19 @@ pub(crate) struct PendingFile {
     pub(crate) received_at: i64,
     /// What its path says about it, by name.
     pub(crate) captures: PathValues,
-    /// The one record of the file that is to be read, where it is not the whole file.
-    pub(crate) excerpt: Option<Arc<Excerpt>>,
+    /// Where its bytes are.
+    pub(crate) content: Content,
+}
+
+/// Where the bytes of a pending file are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// In the file itself.
+    File,
+    /// The file is gone, and this is a copy of it.
+    Copy(Arc<ArchivedFile>),
+    /// In the rejection table: one record of the file.
+    Excerpt(Arc<Excerpt>),
 }
 
 /// One record of a file that was rejected, as the rejection table has it.
@@ -58,6 +72,22 @@ impl PendingFile {
     /// What tables and messages call the file.
     pub(crate) fn name(&self) -> String {
         self.path.display().to_string()
+    }
+
+    /// The one record of the file that is to be read, where it is not the whole file.
+    pub(crate) fn excerpt(&self) -> Option<&Arc<Excerpt>> {
+        match &self.content {
+            Content::Excerpt(excerpt) => Some(excerpt),
+            Content::File | Content::Copy(_) => None,
+        }
+    }
+
+    /// The copy that is read in its place, where it is gone.
+    pub(crate) fn copy(&self) -> Option<&Arc<ArchivedFile>> {
+        match &self.content {
+            Content::Copy(copy) => Some(copy),
+            Content::File | Content::Excerpt(_) => None,
+        }
     }
 }
 
@@ -180,10 +210,20 @@ pub(crate) async fn discover(
         }) => first_run_since(state, *since).await?,
         _ => 0,
     };
+    let archive = match wanted {
+        Files::Pending => Archive::waiting(pipeline, state).await?,
+        Files::All | Files::Again(_) => Archive::all(pipeline, state).await?,
+    };
     for (input, source) in &pipeline.inputs {
-        let files = walk::list(input, source, &mut found.warnings)?;
         let none = HashMap::new();
         let known = loaded.of(input).unwrap_or(&none);
+        let copies = Copies {
+            input,
+            source,
+            loaded: known,
+            archive: &archive,
+        };
+        let files = copies.list(wanted, &mut found.warnings)?;
         let newest = known.values().map(|known| known.modified).max();
         if let Some(message) = ready::lateness(input, source, &files, newest, now) {
             late.push((source.on_late, input, message));
@@ -272,9 +312,9 @@ impl Discovered {
     }
 }
 
-/// What the path of a file of an input says about it; nothing where the input would not take it
+/// What the path of a file of an input says about it; `None` where the input would not take it
 /// now.
-pub(crate) fn captures(source: &InputSource, path: &str) -> PathValues {
+pub(crate) fn captures(source: &InputSource, path: &str) -> Option<PathValues> {
     let mut values = source.paths.iter().filter_map(|pattern| {
         let relative = match pattern.fixed() {
             "/" => path.strip_prefix('/')?,
@@ -283,17 +323,26 @@ pub(crate) fn captures(source: &InputSource, path: &str) -> PathValues {
         };
         pattern.matches(relative)
     });
-    values.next().unwrap_or_default()
+    values.next()
 }
 
 /// The files of all inputs that have this path, by input: what `_lake/files` would know of them.
 ///
 /// # Errors
 /// [`RunError::Input`] and [`RunError::Io`] where files cannot be listed or read.
-pub(crate) fn at(pipeline: &Pipeline, path: &Path, run: i64) -> Result<Vec<FileRecord>> {
+pub(crate) async fn at(pipeline: &Pipeline, state: &State, path: &Path) -> Result<Vec<FileRecord>> {
+    let loaded = LoadedFiles::read(state).await?;
+    let archive = Archive::waiting(pipeline, state).await?;
+    let none = HashMap::new();
     let mut found = Vec::new();
     for (input, source) in &pipeline.inputs {
-        let files = walk::list(input, source, &mut Vec::new())?;
+        let copies = Copies {
+            input,
+            source,
+            loaded: loaded.of(input).unwrap_or(&none),
+            archive: &archive,
+        };
+        let files = copies.list(&Files::Pending, &mut Vec::new())?;
         for file in files.into_iter().filter(|file| file.path == path) {
             found.push(FileRecord {
                 input: input.clone(),
@@ -301,8 +350,8 @@ pub(crate) fn at(pipeline: &Pipeline, path: &Path, run: i64) -> Result<Vec<FileR
                 size: i64::try_from(file.size).unwrap_or(i64::MAX),
                 modified: file.modified,
                 received_at: file.received_at,
-                hash: hex::encode(loaded::hash(&file.path)?),
-                run,
+                hash: hex::encode(loaded::hash(&file)?),
+                run: state.finished + 1,
                 ..FileRecord::default()
             });
         }
@@ -310,8 +359,26 @@ pub(crate) fn at(pipeline: &Pipeline, path: &Path, run: i64) -> Result<Vec<FileR
     Ok(found)
 }
 
+/// Whether a file holds what was loaded of it: `as_was` are its size, and when it was changed in
+/// microseconds since 1970, and where that does not settle it, the hash of its bytes does.
+pub(crate) fn is_content(path: &Path, as_was: (i64, i64), content_hash: &str) -> bool {
+    let Ok(meta) = fs::metadata(path) else {
+        return false;
+    };
+    let Ok(now) = walk::describe(path.to_owned(), &meta, PathValues::new()) else {
+        return false;
+    };
+    let size = i64::try_from(now.size).unwrap_or(i64::MAX);
+    let is_hashed = || loaded::hash(&now).is_ok_and(|hash| hex::encode(hash) == content_hash);
+    size == as_was.0 && (now.modified == as_was.1 || is_hashed())
+}
+
 /// Whether a file still is what it was when it was discovered.
 pub(crate) fn is_unchanged(file: &PendingFile) -> Result<bool> {
+    // A copy is known by the hash of its bytes.
+    if file.copy().is_some() {
+        return Ok(true);
+    }
     let failed = |source| RunError::Io {
         path: file.path.clone(),
         source,

@@ -240,6 +240,16 @@ impl RunError {
         )
     }
 
+    /// A file that is not what it was when it was discovered.
+    pub(crate) fn changed_while_read(file: &str) -> Self {
+        Self::Input {
+            place: file.to_owned(),
+            message: "the file changed while it was read; nothing was published; run again when \
+                      its writer has finished"
+                .to_owned(),
+        }
+    }
+
     pub(crate) fn sql(place: impl ToString, error: &DataFusionError) -> Self {
         if let Some(file) = lake_delta::lost_file(error) {
             return Self::LostFile { file };

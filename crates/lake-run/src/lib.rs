@@ -21,6 +21,7 @@
 //! `apply` touch the world outside the attempt's own directories.
 
 mod apply;
+mod archive;
 mod audit;
 mod blocked;
 mod build;

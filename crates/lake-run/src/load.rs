@@ -7,9 +7,11 @@ use std::sync::Arc;
 use datafusion::prelude::{col, lit};
 use futures::future::join_all;
 use lake_delta::{Attempt, Impact, Prepared, Versions, Withdrawn};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::apply::{self, Finished};
+use crate::archive;
 use crate::audit;
 use crate::blocked::Blocked;
 use crate::check::{Checks, ReasonCounts, input_schema};
@@ -194,10 +196,16 @@ impl<'a> Load<'a> {
         found.warnings.extend(warning.map(CheckRecord::sentence));
         let files = self.prepare_files(&found.files).await?;
         stages.end("audit");
+        let (state, pipeline) = (self.state, &self.settings.pipeline);
+        let archived = archive::archive(&self.attempt, state, pipeline, &found.files).await?;
+        if archived.is_some() {
+            stages.end("archive");
+        }
 
         let mut record = self.record(&found, &changes, &rejections, &stages)?;
         self.note_outside(&mut record, &changes).await?;
         let mut prepared = vec![files];
+        prepared.extend(archived);
         prepared.extend(rejections);
         prepared.extend(changes.into_iter().flat_map(|change| {
             // The keys that are deleted, and that this is remembered, are told by one seal.
@@ -276,6 +284,8 @@ impl<'a> Load<'a> {
                 run: self.columns.run,
                 transform_version: self.transform.record.version.clone(),
                 progress: Arc::clone(&self.settings.progress),
+                root: self.state.root.clone(),
+                runtime: Handle::current(),
             };
             InputReader::new(input, checks, schema, reading)
         });

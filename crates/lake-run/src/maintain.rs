@@ -20,6 +20,7 @@ use object_store::path::Path;
 use serde::Serialize;
 
 use crate::apply::{self, Finished, note_version, said, summed_up_now};
+use crate::archive::{self, Archive};
 use crate::error::{Result, RunError};
 use crate::live;
 use crate::memory;
@@ -338,6 +339,10 @@ impl Maintain {
         self.garbage
             .of_attempts(root, last, horizon.sealed_at)
             .await?;
+        if archive::is_in_use(&self.settings.pipeline, &self.state) {
+            let copies = Archive::all(&self.settings.pipeline, &self.state).await?;
+            self.garbage.of_archive(root, &copies.directories()).await?;
+        }
         self.done.cleaned = self.garbage.sum();
         self.stages.end("look");
         Ok(())

@@ -11,6 +11,7 @@ mod hashing;
 mod layout;
 mod pass;
 mod path;
+mod stored;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,9 +21,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use lake_delta::Root;
 use lake_pipeline::{InputSource, Limits, OnEmpty};
 use lake_plugin::InputDeclaration;
 use lake_reader::{Layout, OnTruncated, Options};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::check::{Checks, ReasonCounts};
@@ -33,6 +36,8 @@ use crate::progress::Progress;
 use crate::record::FileRecord;
 use path::PathColumns;
 
+pub(crate) use layout::layout;
+pub(crate) use stored::Stored;
 pub(crate) use table::InputTable;
 
 /// One input of a run: its pending files, and what reading them has yielded.
@@ -61,6 +66,10 @@ pub(crate) struct Reading {
     pub(crate) run: i64,
     pub(crate) transform_version: String,
     pub(crate) progress: Arc<Progress>,
+    /// Where the copies of files are that are gone.
+    pub(crate) root: Root,
+    /// What fetches them, for threads that are not its own.
+    pub(crate) runtime: Handle,
 }
 
 /// How the files of an input are read, as its pipeline file says.
@@ -117,7 +126,7 @@ impl InputReader {
         let (sender, receiver) = mpsc::channel(WAITING_REJECTIONS);
         let mut layout = layout::layout(declared)?;
         // What was kept of rejected rows is UTF-8, whatever their file was.
-        if reading.files.iter().any(|file| file.excerpt.is_some()) {
+        if reading.files.iter().any(|file| file.excerpt().is_some()) {
             layout.encoding = lake_reader::Encoding::Utf8;
         }
         let reader = Self {

@@ -316,7 +316,7 @@ pub(crate) fn utc() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-fn field(name: &str, data_type: DataType) -> Field {
+pub(crate) fn field(name: &str, data_type: DataType) -> Field {
     Field::new(name, data_type, true)
 }
 
@@ -461,7 +461,7 @@ pub(crate) fn reason_fields() -> Vec<Field> {
         .to_vec()
 }
 
-fn spec(name: &str, fields: Vec<Field>) -> TableSpec {
+pub(crate) fn spec(name: &str, fields: Vec<Field>) -> TableSpec {
     TableSpec {
         name: name.to_owned(),
         schema: Arc::new(Schema::new(fields)),

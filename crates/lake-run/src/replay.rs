@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocked::Blocked;
 use crate::diff;
-use crate::discover::{Discovered, Excerpt, PendingFile, captures, first_run_since};
+use crate::discover::{Content, Discovered, Excerpt, PendingFile, captures, first_run_since};
 use crate::error::{Result, RunError};
 use crate::load::Load;
 use crate::record::{FILES, Outcome, RunRecord, rejection_spec};
@@ -402,10 +402,10 @@ fn excerpt(row: Rejected, header: &str, source: Option<&InputSource>) -> Pending
         modified: row.received_at,
         received_at: row.received_at,
         captures: source
-            .map(|source| captures(source, &row.file))
+            .and_then(|source| captures(source, &row.file))
             .unwrap_or_default(),
         path: PathBuf::from(row.file),
-        excerpt: Some(Arc::new(Excerpt {
+        content: Content::Excerpt(Arc::new(Excerpt {
             row_id: row.row_id,
             line: row.line,
             bytes,

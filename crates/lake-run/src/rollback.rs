@@ -4,14 +4,15 @@
 //! table gets the files that it had then, `_lake/files` among them, so that what the undone runs
 //! have loaded is pending again; and releases that came into use only with them are blocked.
 
+mod files;
 mod plan;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::apply::{self, Finished, note_version};
+use crate::archive::{self, ARCHIVE, ArchivedFile};
 use crate::blocked::{Blocked, identity, is_named};
 use crate::error::{Result, RunError};
 use crate::memory;
@@ -21,7 +22,6 @@ use crate::runs::{Ancestor, Runs};
 use crate::seal::{self, data_path};
 use crate::stages::Stages;
 use crate::state::{Opening, State};
-use datafusion::prelude::col;
 use futures::{StreamExt, TryStreamExt};
 use lake_delta::{Attempt, Impact, Prepared, Restored, Snapshot};
 use object_store::ObjectStoreExt;
@@ -72,6 +72,8 @@ pub struct Rollback {
     /// The record of the run whose state is brought back.
     before: Option<RunRecord>,
     changes: Vec<Prepared>,
+    /// The copies of files that will be pending and are gone.
+    waiting: Vec<ArchivedFile>,
     keep_release: bool,
     stages: Stages,
     /// What it does.
@@ -124,6 +126,10 @@ impl Rollback {
         let attempt = self.attempt.id.clone();
         alone(&settings, &state, &attempt, async {
             let record = self.record();
+            if !self.waiting.is_empty() {
+                let waiting = archive::append(&self.attempt, &self.state, &self.waiting).await?;
+                self.changes.push(waiting);
+            }
             let last = self.state.last.as_ref();
             let sealed = seal::seal(&self.attempt, last, record, &self.changes).await?;
             self.stages.end("seal");
@@ -171,6 +177,7 @@ impl Rollback {
             attempt,
             before,
             changes: Vec::new(),
+            waiting: Vec::new(),
             keep_release: options.keep_release,
             stages: stages.clone(),
             state,
@@ -280,7 +287,9 @@ impl Rollback {
             }
             return Ok(vec![name.clone()]);
         }
-        names.retain(|name| name != RUNS && !(options.keep_files && name == FILES));
+        names.retain(|name| {
+            name != RUNS && name != ARCHIVE && !(options.keep_files && name == FILES)
+        });
         Ok(names)
     }
 
@@ -347,64 +356,6 @@ impl Rollback {
         Ok(())
     }
 
-    /// The files that are loaded now and were not then, and those that were and are not.
-    async fn find_files(&mut self, options: &RollbackOptions) -> Result<()> {
-        let (root, pipeline) = (&self.state.root, &self.state.pipeline);
-        let Some(now) = Snapshot::open(root, pipeline, FILES).await? else {
-            return Ok(());
-        };
-        let now = self.loaded(&now).await?;
-        let then = match version(self.before.as_ref(), FILES) {
-            Some(version) => {
-                let then = Snapshot::open_at(root, pipeline, FILES, version).await?;
-                self.loaded(&then).await?
-            }
-            None => BTreeSet::new(),
-        };
-        if options.keep_files {
-            if let Some(file) = then.difference(&now).next() {
-                self.plan.obstacles.push(format!(
-                    "--keep-files leaves what counts as loaded as it is, and {} was loaded then \
-                     and does not count as loaded now: its rows would come twice; do it without \
-                     --keep-files",
-                    file.path
-                ));
-            }
-            return Ok(());
-        }
-        for file in now.difference(&then) {
-            let meta = Path::new(&file.path).metadata().ok();
-            let size = meta.map(|meta| meta.len());
-            self.plan.pending.push(PendingAgain {
-                input: file.input.clone(),
-                path: file.path.clone(),
-                exists: size.is_some(),
-                changed: size.is_some_and(|size| i64::try_from(size) != Ok(file.size)),
-            });
-        }
-        self.plan
-            .pending
-            .dedup_by(|a, b| (&a.input, &a.path) == (&b.input, &b.path));
-        Ok(())
-    }
-
-    /// The contents that a version of `_lake/files` knows.
-    async fn loaded(&self, table: &Snapshot) -> Result<BTreeSet<LoadedFile>> {
-        let failed = |e| RunError::sql(FILES, &e);
-        let session = &self.attempt.session;
-        let provider = table.provider().await?;
-        let mut files = session.read_table(provider).map_err(failed)?;
-        // What is set aside is not loaded. Tables of earlier versions of lake do not say it.
-        if table.columns().iter().any(|column| column == "skipped") {
-            files = files.filter(col("skipped").is_not_true()).map_err(failed)?;
-        }
-        let columns = ["input", "path", "hash", "size"];
-        let rows = files.select_columns(&columns).map_err(failed)?;
-        let batches = rows.collect().await.map_err(failed)?;
-        let rows = crate::runs::rows::<LoadedFile>(FILES, &batches)?;
-        Ok(rows.into_iter().collect())
-    }
-
     /// Releases that came into use only with the runs that are undone.
     fn block(&mut self, then: &[Ancestor]) {
         let used: BTreeSet<&String> = then.iter().map(|run| identity(&run.transform)).collect();
@@ -458,7 +409,8 @@ impl Rollback {
                 first.path
             ));
         }
-        let gone: Vec<&PendingAgain> = plan.pending.iter().filter(|file| !file.exists).collect();
+        let is_lost = |file: &&PendingAgain| !file.exists && !file.archived;
+        let gone: Vec<&PendingAgain> = plan.pending.iter().filter(is_lost).collect();
         if let Some(first) = gone.first() {
             plan.obstacles.push(format!(
                 "{} of the files to be loaded again are gone, such as {}: their \
@@ -553,15 +505,6 @@ impl Rollback {
         }
         record
     }
-}
-
-/// A content that was loaded.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
-struct LoadedFile {
-    input: String,
-    path: String,
-    hash: String,
-    size: i64,
 }
 
 /// The version at which a run left a table.

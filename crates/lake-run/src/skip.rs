@@ -109,8 +109,7 @@ type Wanted = (Vec<String>, Option<Prepared>, Vec<String>);
 
 impl Skipping<'_> {
     async fn set_aside(&self, file: &Path) -> Result<Wanted> {
-        let run = self.state.finished + 1;
-        let mut found = discover::at(&self.settings.pipeline, file, run)?;
+        let mut found = discover::at(&self.settings.pipeline, self.state, file).await?;
         if found.is_empty() {
             return Err(
                 self.refuse("is no file of any input; give it as `lake plan` or an error names it")

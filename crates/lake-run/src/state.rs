@@ -252,7 +252,7 @@ pub(crate) async fn tables(root: &Root) -> Result<Vec<String>> {
         let prefix = Path::from(zone);
         let listed = root.store().list_with_delimiter(Some(&prefix)).await;
         let listed = listed.map_err(|e| RunError::store(zone, e))?;
-        let is_table = |name: &&str| zone != "_lake" || ["files", "runs"].contains(name);
+        let is_table = |name: &&str| zone != "_lake" || ["files", "runs", "archive"].contains(name);
         let places = listed.common_prefixes.iter();
         let places = places.filter_map(|place| place.filename()).filter(is_table);
         let mut own: Vec<String> = places.map(|name| format!("{zone}/{name}")).collect();

@@ -141,7 +141,11 @@ fn details(plan: &RollbackPlan, done: bool) -> String {
         let files = number(plan.pending.len() as u64);
         let _ = writeln!(text, "\n  {files} files {be} pending again");
         for file in plan.pending.iter().take(NAMED_FILES) {
-            let gone = if file.exists { "" } else { " (gone)" };
+            let gone = match (file.exists, file.archived) {
+                (true, _) => "",
+                (false, true) => " (gone; there is a copy)",
+                (false, false) => " (gone)",
+            };
             let _ = writeln!(text, "    {}{gone}", file.path);
         }
         if plan.pending.len() > NAMED_FILES {

@@ -47,6 +47,7 @@ impl Resolver<'_> {
             order: self.read(&input, &settings::ORDER).unwrap_or_default(),
             max_files: self.read(&input, &settings::MAX_FILES),
             max_bytes: self.read(&input, &settings::MAX_BYTES),
+            archive: self.read(&input, &settings::ARCHIVE).unwrap_or_default(),
         };
         Some(InputSource {
             paths: paths?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BLANK, NameRule, Scalar, Setting, Shape, one_or_more, text, text_or_number};
+use super::{BLANK, NameRule, Scalar, Setting, Shape, one_or_more, text, text_or_number, truth};
 use crate::input::{DoneMarker, FileOrder, OnChange, OnEmpty, OnLate, OnTruncated};
 use crate::pattern::Pattern;
 use crate::{input_rules, rules};
@@ -26,6 +26,7 @@ pub(crate) static INPUTS: Setting = Setting {
             &ORDER.setting,
             &MAX_FILES.setting,
             &MAX_BYTES.setting,
+            &ARCHIVE.setting,
         ],
     },
     ..BLANK
@@ -189,4 +190,17 @@ pub(crate) static MAX_BYTES: Scalar<u64> = Scalar {
         ..BLANK
     },
     parse: input_rules::bytes,
+};
+
+pub(crate) static ARCHIVE: Scalar<bool> = Scalar {
+    setting: Setting {
+        key: "archive",
+        doc: "Whether a copy of every file that is loaded is kept, as it came, below the root of \
+              the pipeline in `raw/`. `--reload` and rollbacks use it where the file is gone.",
+        default: Some("false"),
+        example: Some("true"),
+        shape: truth(rules::boolean_schema),
+        ..BLANK
+    },
+    parse: rules::boolean,
 };

@@ -56,7 +56,7 @@ name: second
             pipelines/utility.yaml:11:16: inputs.Readings.on_change: `append` is not accepted
               help: accepted are: fail, upsert, replace, skip
             pipelines/utility.yaml:12:11: inputs.events: expected a mapping of `key: value` lines, found text
-              help: write below it: path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes
+              help: write below it: path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes, archive
             pipelines/utility.yaml:14:11: inputs.tariffs.path: expected text or a list of it, found a mapping
               help: give it one value, for example `path: ../data/utility/*.csv`
             pipelines/utility.yaml:15:5: `inputs.tariffs.path` is here twice; the first is in line 14
@@ -166,7 +166,7 @@ fn a_group_that_is_missing_is_one_fault_and_not_one_per_key() {
         "name: utility\nroot: ../lake\n",
         expect![[r#"
             pipelines/utility.yaml:1:1: `inputs` is missing
-              help: add `inputs:` with a `name:` per input, and in it path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes
+              help: add `inputs:` with a `name:` per input, and in it path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes, archive
             pipelines/utility.yaml:1:1: `transform` is missing
               help: add `transform:` with name, version, path, params, registry, trusted_keys"#]],
     );
@@ -210,7 +210,7 @@ fn a_value_of_the_wrong_type_says_what_was_expected_and_found() {
             pipelines/utility.yaml:5:3: root: expected text, found a mapping
               help: give it one value, for example `root: ${LAKE_ROOT:-../lake}`
             pipelines/utility.yaml:6:9: inputs: expected a mapping of `key: value` lines, found a list
-              help: write below it: a `name:` per input, and in it path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes
+              help: write below it: a `name:` per input, and in it path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes, archive
             pipelines/utility.yaml:7:9: limits: expected a mapping of `key: value` lines, found text
               help: write below it: memory, rejected, max_record_bytes"#]],
     );
@@ -228,7 +228,7 @@ fn a_key_without_a_value_is_refused() {
             pipelines/utility.yaml:3:1: `root` has no value
               help: give it one value, for example `root: ${LAKE_ROOT:-../lake}`
             pipelines/utility.yaml:5:3: `inputs.readings` has no value
-              help: write below it: path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes
+              help: write below it: path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes, archive
             pipelines/utility.yaml:6:1: `limits` has no value
               help: write below it: memory, rejected, max_record_bytes"#]],
     );
@@ -406,7 +406,7 @@ fn anchors_aliases_and_tags_are_refused_where_they_stand() {
             pipelines/utility.yaml:1:1: the anchor `&all` is not accepted
               help: write the value out where it is needed
             pipelines/utility.yaml:2:1: `inputs` is missing
-              help: add `inputs:` with a `name:` per input, and in it path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes
+              help: add `inputs:` with a `name:` per input, and in it path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes, archive
             pipelines/utility.yaml:2:1: `root` is missing
               help: add it, for example `root: ${LAKE_ROOT:-../lake}`, or set --root or LAKE_ROOT
             pipelines/utility.yaml:2:1: `transform` is missing

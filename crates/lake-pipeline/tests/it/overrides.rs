@@ -181,7 +181,7 @@ fn an_unknown_dotted_key_names_the_nearest_one() {
         "x.csv",
         expect![[r#"
             --set inputs.readings: `inputs.readings` is a group of settings
-              help: set one of: inputs.readings.path, inputs.readings.on_change, inputs.readings.on_empty, inputs.readings.on_truncated, inputs.readings.settle, inputs.readings.done_marker, inputs.readings.expect_every, inputs.readings.on_late, inputs.readings.order, inputs.readings.max_files, inputs.readings.max_bytes"#]],
+              help: set one of: inputs.readings.path, inputs.readings.on_change, inputs.readings.on_empty, inputs.readings.on_truncated, inputs.readings.settle, inputs.readings.done_marker, inputs.readings.expect_every, inputs.readings.on_late, inputs.readings.order, inputs.readings.max_files, inputs.readings.max_bytes, inputs.readings.archive"#]],
     );
     check_set(
         "inputs.reading.path",
@@ -202,14 +202,14 @@ fn an_unknown_dotted_key_names_the_nearest_one() {
         "1",
         expect![[r#"
             --set completely.different: there is no setting `completely.different`
-              help: known are: name, description, transform.name, transform.version, transform.path, transform.params.<name>, transform.registry, transform.trusted_keys, root, inputs.readings.path, inputs.readings.on_change, inputs.readings.on_empty, inputs.readings.on_truncated, inputs.readings.settle, inputs.readings.done_marker, inputs.readings.expect_every, inputs.readings.on_late, inputs.readings.order, inputs.readings.max_files, inputs.readings.max_bytes, inputs.events.path, inputs.events.on_change, inputs.events.on_empty, inputs.events.on_truncated, inputs.events.settle, inputs.events.done_marker, inputs.events.expect_every, inputs.events.on_late, inputs.events.order, inputs.events.max_files, inputs.events.max_bytes, limits.memory, limits.rejected, limits.max_record_bytes, schedule, rollback_window"#]],
+              help: known are: name, description, transform.name, transform.version, transform.path, transform.params.<name>, transform.registry, transform.trusted_keys, root, inputs.readings.path, inputs.readings.on_change, inputs.readings.on_empty, inputs.readings.on_truncated, inputs.readings.settle, inputs.readings.done_marker, inputs.readings.expect_every, inputs.readings.on_late, inputs.readings.order, inputs.readings.max_files, inputs.readings.max_bytes, inputs.readings.archive, inputs.events.path, inputs.events.on_change, inputs.events.on_empty, inputs.events.on_truncated, inputs.events.settle, inputs.events.done_marker, inputs.events.expect_every, inputs.events.on_late, inputs.events.order, inputs.events.max_files, inputs.events.max_bytes, inputs.events.archive, limits.memory, limits.rejected, limits.max_record_bytes, schedule, rollback_window"#]],
     );
     check_set(
         "",
         "1",
         expect![[r#"
             --set : there is no setting ``
-              help: known are: name, description, transform.name, transform.version, transform.path, transform.params.<name>, transform.registry, transform.trusted_keys, root, inputs.readings.path, inputs.readings.on_change, inputs.readings.on_empty, inputs.readings.on_truncated, inputs.readings.settle, inputs.readings.done_marker, inputs.readings.expect_every, inputs.readings.on_late, inputs.readings.order, inputs.readings.max_files, inputs.readings.max_bytes, inputs.events.path, inputs.events.on_change, inputs.events.on_empty, inputs.events.on_truncated, inputs.events.settle, inputs.events.done_marker, inputs.events.expect_every, inputs.events.on_late, inputs.events.order, inputs.events.max_files, inputs.events.max_bytes, limits.memory, limits.rejected, limits.max_record_bytes, schedule, rollback_window"#]],
+              help: known are: name, description, transform.name, transform.version, transform.path, transform.params.<name>, transform.registry, transform.trusted_keys, root, inputs.readings.path, inputs.readings.on_change, inputs.readings.on_empty, inputs.readings.on_truncated, inputs.readings.settle, inputs.readings.done_marker, inputs.readings.expect_every, inputs.readings.on_late, inputs.readings.order, inputs.readings.max_files, inputs.readings.max_bytes, inputs.readings.archive, inputs.events.path, inputs.events.on_change, inputs.events.on_empty, inputs.events.on_truncated, inputs.events.settle, inputs.events.done_marker, inputs.events.expect_every, inputs.events.on_late, inputs.events.order, inputs.events.max_files, inputs.events.max_bytes, inputs.events.archive, limits.memory, limits.rejected, limits.max_record_bytes, schedule, rollback_window"#]],
     );
 }
 
@@ -227,7 +227,7 @@ fn an_input_that_the_file_does_not_have_cannot_be_added_by_a_flag() {
     let outcome = parse_with("name: utility\n", &[], &overrides);
     expect![[r#"
         pipelines/utility.yaml:1:1: `inputs` is missing
-          help: add `inputs:` with a `name:` per input, and in it path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes
+          help: add `inputs:` with a `name:` per input, and in it path, on_change, on_empty, on_truncated, settle, done_marker, expect_every, on_late, order, max_files, max_bytes, archive
         pipelines/utility.yaml:1:1: `root` is missing
           help: add it, for example `root: ${LAKE_ROOT:-../lake}`, or set --root or LAKE_ROOT
         pipelines/utility.yaml:1:1: `transform` is missing

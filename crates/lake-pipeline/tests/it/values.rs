@@ -44,6 +44,7 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(pipeline.inputs["readings"].on_change, OnChange::Fail);
     assert_eq!(pipeline.inputs["readings"].max_files, None);
     assert_eq!(pipeline.inputs["readings"].max_bytes, None);
+    assert!(!pipeline.inputs["readings"].archive);
     assert_eq!(pipeline.limits.memory, None);
     assert_eq!(pipeline.limits.rejected, RejectedLimit::default());
     assert_eq!(pipeline.schedule, None);

@@ -44,7 +44,10 @@ impl Choosing<'_> {
                 passed.set_aside.push(file.name());
                 continue;
             }
-            if let Some(why) = readiness.of(&file) {
+            // What was loaded once was complete.
+            if file.copy().is_none()
+                && let Some(why) = readiness.of(&file)
+            {
                 passed.not_ready(why, file.name());
                 continue;
             }
@@ -118,7 +121,9 @@ impl Choosing<'_> {
                 },
                 Some(known) => file.received_at = known.received_at,
                 None => {
-                    if let Some(why) = readiness.of(&file) {
+                    if file.copy().is_none()
+                        && let Some(why) = readiness.of(&file)
+                    {
                         passed.not_ready(why, name);
                         continue;
                     }
@@ -360,6 +365,6 @@ pub(super) fn named(paths: &[String]) -> String {
 /// When new content of a file was received: after its earlier content, also where somebody kept
 /// the time of the file.
 fn received_again(file: &PendingFile, known: &Loaded) -> i64 {
-    file.modified
+    file.received_at
         .max(known.received_at.saturating_add(known.run))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
 
 use arrow::array::AsArray;
 use arrow::compute::cast;
@@ -133,6 +132,11 @@ fn note(
 }
 
 impl Loaded {
+    /// BLAKE3 of its bytes, in hexadecimal digits.
+    pub(super) fn hash(&self) -> Option<String> {
+        self.hash.map(hex::encode)
+    }
+
     /// Whether size and time say that the file is what was loaded.
     pub(super) fn looks_like(&self, file: &PendingFile) -> bool {
         (self.size, self.modified) == (file.size, file.modified)
@@ -147,19 +151,22 @@ impl Loaded {
         if self.modified == file.modified {
             return Ok(false);
         }
-        Ok(self.hash != Some(hash(&file.path)?))
+        Ok(self.hash != Some(hash(file)?))
     }
 }
 
 /// BLAKE3 of a file's bytes.
-pub(super) fn hash(path: &Path) -> Result<[u8; 32]> {
+pub(super) fn hash(file: &PendingFile) -> Result<[u8; 32]> {
+    if let Some(copy) = file.copy() {
+        return copy.hash();
+    }
     let failed = |source| RunError::Io {
-        path: path.to_owned(),
+        path: file.path.clone(),
         source,
     };
     let mut hasher = blake3::Hasher::new();
     hasher
-        .update_reader(File::open(path).map_err(failed)?)
+        .update_reader(File::open(&file.path).map_err(failed)?)
         .map_err(failed)?;
     Ok(*hasher.finalize().as_bytes())
 }

@@ -31,7 +31,7 @@ fn put(directory: &Directory, name: &str, seconds: u64) {
 
 fn listed(directory: &Directory, settings: &str) -> Vec<PendingFile> {
     let source = source(directory.path(), settings);
-    walk::list("i", &source, &mut Vec::new()).unwrap()
+    walk::list("i", &source, false, &mut Vec::new()).unwrap()
 }
 
 /// The files as `name: value=… value=…`, with names below the directory.
@@ -98,7 +98,7 @@ fn a_backlog_is_cut_in_its_order_and_nothing_of_it_is_lost() {
         ("order: modified, max_files: 3", vec!["b", "c", "d"]),
     ] {
         let source = source(directory.path(), &format!("path: '?', {settings}"));
-        let mut files = walk::list("i", &source, &mut Vec::new()).unwrap();
+        let mut files = walk::list("i", &source, false, &mut Vec::new()).unwrap();
         let all = files.len() as u64;
         let choosing = Choosing {
             input: "i",
@@ -130,7 +130,7 @@ fn the_time_to_list_files_grows_with_their_number_and_no_faster() {
         }
         let source = source(directory.path(), &format!("path: '{some}/**/*.csv'"));
         let begun = Instant::now();
-        let files = walk::list("i", &source, &mut Vec::new()).unwrap();
+        let files = walk::list("i", &source, false, &mut Vec::new()).unwrap();
         assert_eq!(files.len(), some);
         begun.elapsed()
     };

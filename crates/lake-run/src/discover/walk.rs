@@ -9,13 +9,15 @@ use std::time::SystemTime;
 use lake_pipeline::{InputSource, PathValues, Pattern};
 use walkdir::WalkDir;
 
-use super::PendingFile;
+use super::{Content, PendingFile};
 use crate::error::{Result, RunError};
 
-/// All files of an input, sorted by path, each of them once. A pattern without a file is a warning.
+/// All files of an input, sorted by path, each of them once. A pattern without a file is a warning;
+/// so is one whose directory is gone, where there are copies (`has_copies`).
 pub(super) fn list(
     input: &str,
     source: &InputSource,
+    has_copies: bool,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<PendingFile>> {
     let mut files = Vec::new();
@@ -28,6 +30,10 @@ pub(super) fn list(
             return Err(refuse(format!(
                 "{pattern} is a URL; this version of lake reads local files"
             )));
+        }
+        if has_copies && !Path::new(pattern.fixed()).exists() {
+            warnings.push(format!("input {input}: {} is gone", pattern.fixed()));
+            continue;
         }
         if pattern.is_fixed() {
             files.push(one(pattern, input)?);
@@ -174,7 +180,7 @@ pub(super) fn describe(
         modified,
         received_at: modified,
         captures,
-        excerpt: None,
+        content: Content::File,
     })
 }
 

@@ -8,6 +8,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use serde_json::json;
 
+use crate::archive::RAW;
 use crate::error::{Result, RunError};
 use crate::history::STOPPED;
 use crate::record::Cleaned;
@@ -117,6 +118,30 @@ impl Garbage {
         for (attempt, objects) in below(root, STOPPED).await? {
             if began(&attempt).is_some_and(|began| began < since / 1000) {
                 self.objects.extend(objects);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes copies of files that no run has kept: those below `raw` that are in none of the
+    /// directories `named`.
+    pub(super) async fn of_archive(&mut self, root: &Root, named: &HashSet<Path>) -> Result<()> {
+        let store = root.store();
+        let failed = |e| RunError::store(RAW, e);
+        let inputs = store.list_with_delimiter(Some(&Path::from(RAW))).await;
+        for input in inputs.map_err(failed)?.common_prefixes {
+            let attempts = store.list_with_delimiter(Some(&input)).await;
+            for attempt in attempts.map_err(failed)?.common_prefixes {
+                let id = attempt
+                    .filename()
+                    .and_then(|name| name.strip_prefix("run-"));
+                if named.contains(&attempt) || id.is_none_or(|id| !self.is_over(id)) {
+                    continue;
+                }
+                let mut copies = store.list(Some(&attempt));
+                while let Some(copy) = copies.try_next().await.map_err(failed)? {
+                    self.objects.push((copy.location, copy.size));
+                }
             }
         }
         Ok(())

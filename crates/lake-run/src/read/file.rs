@@ -14,9 +14,10 @@ use tokio::sync::mpsc;
 
 use super::hashing::Hashing;
 use super::pass::Pass;
+use super::stored::Stored;
 use super::{InputReader, lock};
 use crate::check::ReasonCounts;
-use crate::discover::{Excerpt, PendingFile, is_unchanged};
+use crate::discover::{Content, Excerpt, PendingFile, is_unchanged};
 use crate::error::{Result, RunError};
 use crate::record::FileRecord;
 use crate::reject::{Origin, rejection_batch};
@@ -85,9 +86,13 @@ impl OpenFile {
         let reading = &input.reading;
         let name = pending.name();
         let progress = Arc::clone(&reading.progress);
-        let bytes = match &pending.excerpt {
-            None => Hashing::new(LocalFile(pending.path.clone()), progress),
-            Some(excerpt) => Hashing::new(OneRecord(Arc::clone(excerpt)), progress),
+        let bytes = match &pending.content {
+            Content::File => Hashing::new(LocalFile(pending.path.clone()), progress),
+            Content::Copy(copy) => {
+                let copy = Stored::of(&reading.root, copy, reading.runtime.clone());
+                Hashing::new(copy, progress)
+            }
+            Content::Excerpt(excerpt) => Hashing::new(OneRecord(Arc::clone(excerpt)), progress),
         };
         // It was rejected before, and is not lost.
         let stays_rejected = |error: &dyn std::fmt::Display| {
@@ -98,19 +103,19 @@ impl OpenFile {
             Ok(None)
         };
         let from_path = match input.from_path.values(pending) {
-            Err(error) if pending.excerpt.is_some() => return stays_rejected(&error),
+            Err(error) if pending.excerpt().is_some() => return stays_rejected(&error),
             values => values?,
         };
         let reader = match Reader::open(&bytes, &input.layout, reading.options) {
             Ok(reader) => reader,
-            Err(error) if pending.excerpt.is_some() => return stays_rejected(&error),
+            Err(error) if pending.excerpt().is_some() => return stays_rejected(&error),
             Err(ReadError::Header(HeaderError::Empty)) => {
                 if is_kept {
                     found_empty(input, pending, &bytes)?;
                 }
                 return Ok(None);
             }
-            Err(error) => return Err(failed(&name, &error)),
+            Err(error) => return Err(failed(pending, &error)),
         };
         Ok(Some(Self {
             from_path,
@@ -126,7 +131,7 @@ impl OpenFile {
     /// How many threads are reading the file; `None` where it needs no more of them.
     pub(super) fn helpers(&self) -> Option<usize> {
         let progress = lock(&self.progress);
-        let is_shared = !progress.exhausted && self.pending.excerpt.is_none();
+        let is_shared = !progress.exhausted && self.pending.excerpt().is_none();
         is_shared.then_some(progress.threads)
     }
 
@@ -138,13 +143,13 @@ impl OpenFile {
         let Some(visit) = Visit::begin(self) else {
             return Ok(Left::AtEnd);
         };
-        if let Some(excerpt) = &self.pending.excerpt {
+        if let Some(excerpt) = self.pending.excerpt() {
             let left = self.replay(pass, excerpt, outlet);
             visit.end();
             return left;
         }
         while let Some(block) = self.reader.next_block() {
-            let block = block.map_err(|error| failed(&self.name, &error))?;
+            let block = block.map_err(|error| failed(&self.pending, &error))?;
             if pass.is_stopped() || !self.take(&pass.input, &block, outlet)? {
                 return Ok(Left::Early);
             }
@@ -239,7 +244,7 @@ impl OpenFile {
             .beside(block.batch.columns(), &self.from_path, count);
         columns.push(Arc::new(received));
         columns.push(Arc::new(names));
-        columns.push(match &self.pending.excerpt {
+        columns.push(match self.pending.excerpt() {
             None => Arc::new(block.lines.clone()),
             Some(excerpt) => Arc::new(Int64Array::from_value(excerpt.line, count)),
         });
@@ -250,7 +255,7 @@ impl OpenFile {
     fn finish(&self, input: &InputReader, is_kept: bool) -> Result<()> {
         let hash = is_kept.then(|| self.bytes.hash(self.pending.size));
         let hash = hash.transpose().map_err(|e| io_error(&self.pending, e))?;
-        refuse_changed(&self.pending)?;
+        refuse_changed(&self.pending, hash.as_deref())?;
         let Some(hash) = hash else {
             return Ok(());
         };
@@ -326,7 +331,7 @@ impl Drop for Visit<'_> {
 fn found_empty(input: &InputReader, pending: &PendingFile, bytes: &Hashing) -> Result<()> {
     let hash = bytes.hash(pending.size);
     let hash = hash.map_err(|e| io_error(pending, e))?;
-    refuse_changed(pending)?;
+    refuse_changed(pending, Some(&hash))?;
     let mut yielded = lock(&input.yielded);
     match input.reading.on_empty {
         OnEmpty::Wait => {
@@ -367,17 +372,34 @@ fn record(input: &InputReader, pending: &PendingFile, hash: String) -> FileRecor
     }
 }
 
-/// Fails for a file that is not what was discovered.
-fn refuse_changed(file: &PendingFile) -> Result<()> {
-    if is_unchanged(file)? {
-        return Ok(());
+/// Fails for a file that is not what was discovered, and for a copy that is not what was copied.
+fn refuse_changed(file: &PendingFile, hash: Option<&str>) -> Result<()> {
+    if let (Some(copy), Some(hash)) = (file.copy(), hash)
+        && copy.hash != hash
+    {
+        return Err(RunError::Input {
+            place: place(file),
+            message: format!(
+                "it is not what was copied; nothing was published; {HOW_TO_DO_WITHOUT}"
+            ),
+        });
     }
-    Err(RunError::Input {
-        place: file.name(),
-        message: "the file changed while it was read; nothing was published; \
-                  run again when its writer has finished"
-            .to_owned(),
-    })
+    match is_unchanged(file)? {
+        true => Ok(()),
+        false => Err(RunError::changed_while_read(&file.name())),
+    }
+}
+
+/// What to do about a copy that is of no use.
+const HOW_TO_DO_WITHOUT: &str = "bring the file back, or its copy from a backup, or set the file \
+                                 aside with `lake skip`";
+
+/// What messages call the place where the bytes of a file are.
+fn place(file: &PendingFile) -> String {
+    match file.copy() {
+        Some(copy) => format!("{} (its copy {})", file.name(), copy.copy),
+        None => file.name(),
+    }
 }
 
 fn io_error(file: &PendingFile, source: io::Error) -> RunError {
@@ -387,10 +409,14 @@ fn io_error(file: &PendingFile, source: io::Error) -> RunError {
     }
 }
 
-fn failed(file: &str, error: &ReadError) -> RunError {
+fn failed(file: &PendingFile, error: &ReadError) -> RunError {
+    let mut message = error_chain(error);
+    if let (ReadError::Io { .. }, Some(_)) = (error, file.copy()) {
+        message = format!("{message}; {HOW_TO_DO_WITHOUT}");
+    }
     RunError::Input {
-        place: file.to_owned(),
-        message: error_chain(error),
+        place: place(file),
+        message,
     }
 }
 

@@ -12,6 +12,7 @@ use lake_plugin::prelude::*;
 
 use super::*;
 use crate::check::input_schema;
+use crate::discover::Content;
 use crate::parameters;
 
 /// Rows enough for several pieces of a file that is read a little at a time.
@@ -54,7 +55,7 @@ fn pending(path: PathBuf, captures: PathValues) -> PendingFile {
         modified,
         received_at: modified,
         captures,
-        excerpt: None,
+        content: Content::File,
     }
 }
 
@@ -103,6 +104,8 @@ fn open(input: Input, files: &Files, threads: usize) -> Result<Opened> {
         run: 1,
         transform_version: "1.0.0".to_owned(),
         progress: Arc::default(),
+        root: Root::open(files.directory.path().to_str().unwrap()).unwrap(),
+        runtime: Handle::current(),
     };
     let (reader, rejections) = InputReader::new(&declared, checks, schema, reading)?;
     let table = InputTable::new(Arc::clone(&reader), threads);

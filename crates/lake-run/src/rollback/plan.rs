@@ -76,6 +76,8 @@ pub struct PendingAgain {
     pub path: String,
     /// Whether it is still there.
     pub exists: bool,
+    /// Whether it is gone, and a copy of it is read instead.
+    pub archived: bool,
     /// Whether it is not what was loaded any more, as far as its size tells.
     pub changed: bool,
 }

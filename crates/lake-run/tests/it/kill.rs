@@ -44,6 +44,27 @@ async fn a_rollback_that_is_killed_at_any_operation_is_done_in_whole_or_not_at_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_archived_and_read_from_there_is_so_once_whatever_is_killed() {
+    let lake = Lake::new().await.archiving();
+    let whole = lake.fork();
+    whole.publish().await;
+    kill_everywhere(&lake, &whole.tables().await, Doing::ArchivingRun).await;
+    lake.publish().await;
+    lake.correction_and_news();
+    lake.publish().await;
+    lake.take_away("wednesday.csv");
+    let whole = lake.fork();
+    rollback(&whole, &healthy()).await.unwrap();
+    kill_everywhere(&lake, &whole.tables().await, Doing::ArchivingRollback).await;
+    rollback(&lake, &healthy()).await.unwrap();
+    let whole = lake.fork();
+    whole.publish().await;
+    let expected = whole.tables().await;
+    assert_eq!(expected.counts(), [7, 6, 3, 4, 4, 5]);
+    kill_everywhere(&lake, &expected, Doing::ArchivingRun).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn maintenance_that_is_killed_at_any_write_changes_no_row_and_loses_none() {
     let lake = Lake::new().await;
     lake.publish().await;
@@ -125,6 +146,8 @@ async fn a_query_finishes_a_run_that_was_sealed() {
 enum Doing {
     Run,
     Rollback,
+    ArchivingRun,
+    ArchivingRollback,
     Maintain,
     Reload,
     Skip,
@@ -137,8 +160,8 @@ const KEPT: u64 = 1;
 impl Doing {
     async fn go(self, lake: &Lake, store: &FailingStore) -> Result<()> {
         match self {
-            Self::Run => Box::pin(lake.run_through(store)).await.map(|_| ()),
-            Self::Rollback => Box::pin(rollback(lake, store)).await,
+            Self::Run | Self::ArchivingRun => Box::pin(lake.run_through(store)).await.map(|_| ()),
+            Self::Rollback | Self::ArchivingRollback => Box::pin(rollback(lake, store)).await,
             Self::Maintain => Box::pin(maintain_through(lake, store, KEPT))
                 .await
                 .map(|_| ()),
@@ -203,7 +226,7 @@ async fn killed(lake: &Lake, expected: &Tables, doing: Doing, n: usize) -> Optio
         assert_eq!(found, commits, "{at}: seen without a seal");
     }
     // What was sealed is finished by any command, and not asked for twice.
-    if doing == Doing::Run || !was_sealed {
+    if matches!(doing, Doing::Run | Doing::ArchivingRun) || !was_sealed {
         let next = doing.go(&lake, &healthy()).await;
         next.unwrap_or_else(|error| panic!("{at}: the next one failed: {error}"));
     }

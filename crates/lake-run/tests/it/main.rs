@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod again;
 #[cfg(test)]
+mod archive;
+#[cfg(test)]
 mod cost;
 #[cfg(test)]
 mod foreign;

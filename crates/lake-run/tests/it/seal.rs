@@ -64,6 +64,34 @@ async fn a_seal_whose_fate_cannot_be_read_is_finished_by_the_next_run() {
 }
 
 #[tokio::test]
+async fn a_data_file_that_is_cut_off_or_gone_before_the_seal_publishes_nothing() {
+    for (length, expected) in [(Some(10), "it has 10 bytes, and "), (None, "not found")] {
+        let lake = Lake::new().await;
+        let store = healthy();
+        let mut sealing = store.stall(On::kind(Kind::Put).path("_lake/prepared/"));
+        let spoil = async {
+            assert!(sealing.reached().await);
+            let written = lake.files("standard/readings/");
+            let file = lake.root.path().join(&written[0]);
+            match length {
+                Some(length) => {
+                    let file = fs::File::options().write(true).open(file).unwrap();
+                    file.set_len(length).unwrap();
+                }
+                None => fs::remove_file(file).unwrap(),
+            }
+            sealing.release();
+        };
+        let (outcome, ()) = futures::join!(lake.run_through(&store), spoil);
+        let error = failed(outcome).to_string();
+        assert!(error.to_lowercase().contains(expected), "{error}");
+        assert!(error.contains("standard/readings/"), "{error}");
+        lake.assert_nothing_published();
+        lake.assert_next_run_is_the_first().await;
+    }
+}
+
+#[tokio::test]
 async fn of_two_runs_at_once_one_publishes_and_the_other_finds_nothing_left_to_do() {
     for overtaken_at in ["utility/_lake/prepared/", SEALS] {
         let lake = Lake::new().await;

@@ -31,6 +31,8 @@ pub(crate) struct Lake {
     pub(crate) root: Directory,
     inputs: Arc<Directory>,
     rejected: Option<&'static str>,
+    /// Whether copies of files are kept.
+    archives: bool,
 }
 
 impl Lake {
@@ -64,6 +66,7 @@ impl Lake {
             root: Directory::new().unwrap(),
             inputs: Arc::new(Directory::new().unwrap()),
             rejected: None,
+            archives: false,
         };
         transform_is_built(&lake).await;
         lake
@@ -100,6 +103,12 @@ impl Lake {
     /// The same lake with a limit on rejected rows.
     pub(crate) fn limit_rejected(mut self, limit: &'static str) -> Self {
         self.rejected = Some(limit);
+        self
+    }
+
+    /// The same lake, which keeps a copy of every file that it loads.
+    pub(crate) fn archiving(mut self) -> Self {
+        self.archives = true;
         self
     }
 
@@ -141,6 +150,7 @@ impl Lake {
             root: self.root.fork().unwrap(),
             inputs: Arc::clone(&self.inputs),
             rejected: self.rejected,
+            archives: self.archives,
         }
     }
 
@@ -149,11 +159,12 @@ impl Lake {
             "name: utility\n\
              transform: {{ name: utility, version: \"1\", path: \"{}\" }}\n\
              root: \"{}\"\n\
-             inputs: {{ readings: {{ path: \"{}/*.csv\", on_change: upsert }} }}\n\
+             inputs: {{ readings: {{ path: \"{}/*.csv\", on_change: upsert, archive: {} }} }}\n\
              limits: {{ memory: 256MiB{} }}\n",
             transform().display(),
             self.root.path().display(),
             self.inputs.path().display(),
+            self.archives,
             self.rejected
                 .map_or(String::new(), |limit| format!(", rejected: {limit}")),
         );
@@ -221,6 +232,10 @@ impl Lake {
             "SELECT input, path, size, modified, hash, rows, accepted, rejected FROM _lake.files",
             "SELECT run, kind, status FROM _lake.runs",
         ] {
+            tables.push((sql, rows(&settings, sql).await));
+        }
+        if self.archives {
+            let sql = "SELECT input, path, hash, waits FROM _lake.archive";
             tables.push((sql, rows(&settings, sql).await));
         }
         Tables(tables)

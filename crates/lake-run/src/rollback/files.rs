@@ -1,0 +1,120 @@
+//! Which files a rollback makes pending again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use datafusion::prelude::col;
+use lake_delta::Snapshot;
+
+use super::{PendingAgain, Rollback, RollbackOptions, version};
+use crate::archive::{ARCHIVE, Archive, ArchivedFile};
+use crate::error::{Result, RunError};
+use crate::record::FILES;
+
+/// A content that was loaded.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Content {
+    input: String,
+    path: String,
+    hash: String,
+    size: i64,
+}
+
+/// What `_lake/files` says of it.
+#[derive(Debug, serde::Deserialize)]
+struct LoadedFile {
+    input: String,
+    path: String,
+    hash: String,
+    size: i64,
+    run: i64,
+}
+
+impl Rollback {
+    /// The files that are loaded now and were not then, and those that were and are not.
+    pub(super) async fn find_files(&mut self, options: &RollbackOptions) -> Result<()> {
+        let (root, pipeline) = (&self.state.root, &self.state.pipeline);
+        let Some(now) = Snapshot::open(root, pipeline, FILES).await? else {
+            return Ok(());
+        };
+        let now = self.loaded(&now).await?;
+        let then = match version(self.before.as_ref(), FILES) {
+            Some(version) => {
+                let then = Snapshot::open_at(root, pipeline, FILES, version).await?;
+                self.loaded(&then).await?
+            }
+            None => BTreeMap::new(),
+        };
+        if options.keep_files {
+            if let Some(file) = then.keys().find(|file| !now.contains_key(file)) {
+                self.plan.obstacles.push(format!(
+                    "--keep-files leaves what counts as loaded as it is, and {} was loaded then \
+                     and does not count as loaded now: its rows would come twice; do it without \
+                     --keep-files",
+                    file.path
+                ));
+            }
+            return Ok(());
+        }
+        // Of a file that the undone runs have loaded several times, what they loaded last.
+        let mut undone: BTreeMap<(&str, &str), (i64, &Content)> = BTreeMap::new();
+        for (file, run) in now.iter().filter(|(file, _)| !then.contains_key(file)) {
+            let newest = undone
+                .entry((&file.input, &file.path))
+                .or_insert((*run, file));
+            *newest = (*newest).max((*run, file));
+        }
+        let size = |path: &str| Path::new(path).metadata().ok().map(|meta| meta.len());
+        let gone = undone.keys().map(|(_, path)| *path);
+        let gone: Vec<&str> = gone.filter(|path| size(path).is_none()).collect();
+        let archive = match gone.is_empty() || self.state.left(ARCHIVE).is_none() {
+            true => Archive::default(),
+            false => Archive::of(&self.state, gone.into_iter()).await?,
+        };
+        for (_, file) in undone.into_values() {
+            let size = size(&file.path);
+            let copy = archive.copy(&file.input, &file.path, &file.hash);
+            let copy = copy.filter(|_| size.is_none());
+            self.plan.pending.push(PendingAgain {
+                input: file.input.clone(),
+                path: file.path.clone(),
+                exists: size.is_some(),
+                archived: copy.is_some(),
+                changed: size.is_some_and(|size| i64::try_from(size) != Ok(file.size)),
+            });
+            self.waiting.extend(copy.map(|copy| ArchivedFile {
+                run: self.state.finished + 1,
+                waits: true,
+                ..copy.as_ref().clone()
+            }));
+        }
+        Ok(())
+    }
+
+    /// The contents that a version of `_lake/files` knows, each with the last run that loaded it.
+    async fn loaded(&self, table: &Snapshot) -> Result<BTreeMap<Content, i64>> {
+        let failed = |e| RunError::sql(FILES, &e);
+        let session = &self.attempt.session;
+        let provider = table.provider().await?;
+        let mut files = session.read_table(provider).map_err(failed)?;
+        // What is set aside is not loaded. Tables of earlier versions of lake do not say it.
+        if table.columns().iter().any(|column| column == "skipped") {
+            files = files.filter(col("skipped").is_not_true()).map_err(failed)?;
+        }
+        let columns = ["input", "path", "hash", "size", "run"];
+        let rows = files.select_columns(&columns).map_err(failed)?;
+        let batches = rows.collect().await.map_err(failed)?;
+        let mut contents = BTreeMap::new();
+        for row in crate::runs::rows::<LoadedFile>(FILES, &batches)? {
+            let content = Content {
+                input: row.input,
+                path: row.path,
+                hash: row.hash,
+                size: row.size,
+            };
+            let run = contents.entry(content).or_insert(row.run);
+            *run = row.run.max(*run);
+        }
+        Ok(contents)
+    }
+}
