@@ -65,6 +65,7 @@ mod stages;
 mod standard;
 mod state;
 mod table_checks;
+mod trace;
 mod transform;
 mod undo;
 mod work;
@@ -96,4 +97,5 @@ pub use rollback::{
 pub use run::{Settings, Validated, reload, run, validate};
 pub use skip::{Skipped, skip};
 pub use table_checks::CheckRecord;
+pub use trace::{Record, Related, Row, Trace, Traced, TracedRow, Value, WrittenBy, trace};
 pub use transform::{Releases, Update, declaration, lock_path, registry, trusted_keys, update};

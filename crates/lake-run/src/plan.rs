@@ -147,7 +147,8 @@ pub async fn plan(settings: &Settings, files: &Files) -> Result<Plan> {
     })
 }
 
-fn schemas(planned: &[Planned<'_>]) -> BTreeMap<String, SchemaRef> {
+/// The schemas of tables that are planned, by name.
+pub(crate) fn schemas(planned: &[Planned<'_>]) -> BTreeMap<String, SchemaRef> {
     let of = |table: &Planned<'_>| {
         let spec = &table.shaped.spec;
         (spec.name.clone(), SchemaRef::clone(&spec.schema))

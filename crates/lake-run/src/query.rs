@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
-use datafusion::prelude::SQLOptions;
+use datafusion::prelude::{SQLOptions, SessionContext};
 use lake_delta::{Error, Snapshot};
 
 use crate::error::{Result, RunError};
@@ -26,7 +26,7 @@ pub struct Answer {
 }
 
 /// Answers one SQL query over the tables of a pipeline: `standard.…`,
-/// `consumption.…`, `rejection.…`, and `_lake.files` and `_lake.runs`.
+/// `consumption.…`, `rejection.…`, and `_lake.files`, `_lake.runs` and `_lake.archive`.
 ///
 /// All of them are what one run has left: the last finished one, with what others have committed
 /// since, or exactly the one with the number `run`. A run that is on its way, in some tables and
@@ -38,84 +38,103 @@ pub struct Answer {
 pub async fn query(settings: &Settings, sql: &str, run: Option<i64>) -> Result<Answer> {
     let state = Box::pin(State::open(settings, Opening::GoOn)).await?;
     let cut = Cut::of(state, run).await?;
-    let session = settings.session()?;
-    cut.state.root.register(&session.runtime_env());
-    let failed = |e: DataFusionError| RunError::sql("query", &e);
-    shape::register_zones(&session).map_err(failed)?;
-    let catalog = session.catalog("datafusion");
-    if let Some(catalog) = catalog {
-        let schema = Arc::new(datafusion::catalog::MemorySchemaProvider::new());
-        catalog.register_schema("_lake", schema).map_err(failed)?;
-    }
-    let mut known = Vec::new();
-    for name in tables(&cut.state.root).await? {
-        // What is remembered about deleted keys is nobody else's business.
-        let Some((zone, table)) = name
-            .split_once('/')
-            .filter(|(_, table)| !table.contains('/'))
-        else {
-            continue;
-        };
-        let found = match cut.table(&name).await {
-            Err(RunError::Table(error)) if matches!(*error, Error::Foreign { .. }) => {
-                tracing::warn!("{error}; the query does without it");
-                continue;
-            }
-            found => found?,
-        };
-        if let Some(found) = found {
-            let reference = TableReference::partial(zone, table);
-            session
-                .register_table(reference, found.provider().await?)
-                .map_err(failed)?;
-            known.push(format!("{zone}.{table}"));
-        }
-    }
-    if known.is_empty() {
-        return Err(RunError::Sql {
+    cut.tables(settings).await?.answer(sql).await
+}
+
+/// The tables of a cut, in an engine that answers questions about them.
+pub(crate) struct Queried {
+    pub(crate) session: SessionContext,
+    /// The tables that there are, as `zone.name`.
+    pub(crate) known: Vec<String>,
+}
+
+impl Queried {
+    /// Answers one query.
+    pub(crate) async fn answer(&self, sql: &str) -> Result<Answer> {
+        let wrong = |message: String| RunError::Sql {
             place: "query".to_owned(),
-            message: format!(
-                "there are no tables at {} yet; run the pipeline first",
-                cut.state.root.display()
-            ),
-        });
-    }
-    let plan = session
-        .state()
-        .create_logical_plan(sql)
-        .await
-        .map_err(|e| RunError::Sql {
-            place: "query".to_owned(),
-            message: format!(
-                "{}; the tables are {}",
-                e.strip_backtrace(),
-                known.join(", ")
-            ),
+            message,
+        };
+        let plan = self.session.state().create_logical_plan(sql).await;
+        let plan = plan.map_err(|e| {
+            let known = self.known.join(", ");
+            wrong(format!("{}; the tables are {known}", e.strip_backtrace()))
         })?;
-    // The whole plan is looked at: EXPLAIN ANALYZE carries out what it explains.
-    let reading = SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false);
-    reading.verify_plan(&plan).map_err(|_| RunError::Sql {
-        place: "query".to_owned(),
-        message: "a query reads; tables are changed by runs".to_owned(),
-    })?;
-    let frame = session.execute_logical_plan(plan).await.map_err(failed)?;
-    let schema = Arc::new(frame.schema().as_arrow().clone());
-    let batches = frame.collect().await.map_err(failed)?;
-    Ok(Answer { schema, batches })
+        // The whole plan is looked at: EXPLAIN ANALYZE carries out what it explains.
+        let reading = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
+        let verified = reading.verify_plan(&plan);
+        verified.map_err(|_| wrong("a query reads; tables are changed by runs".to_owned()))?;
+        let failed = |e: DataFusionError| RunError::sql("query", &e);
+        let frame = self.session.execute_logical_plan(plan).await;
+        let frame = frame.map_err(failed)?;
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let batches = frame.collect().await.map_err(failed)?;
+        Ok(Answer { schema, batches })
+    }
 }
 
 /// The tables as one run has left them.
-struct Cut {
-    state: State,
+pub(crate) struct Cut {
+    pub(crate) state: State,
     /// What that run recorded, where it is not the last one.
     record: Option<crate::record::RunRecord>,
 }
 
 impl Cut {
-    async fn of(state: State, run: Option<i64>) -> Result<Self> {
+    /// All tables that there are, for queries.
+    ///
+    /// # Errors
+    /// [`RunError::Sql`] where there are none.
+    pub(crate) async fn tables(&self, settings: &Settings) -> Result<Queried> {
+        let session = settings.session()?;
+        self.state.root.register(&session.runtime_env());
+        let failed = |e: DataFusionError| RunError::sql("query", &e);
+        shape::register_zones(&session).map_err(failed)?;
+        let catalog = session.catalog("datafusion");
+        if let Some(catalog) = catalog {
+            let schema = Arc::new(datafusion::catalog::MemorySchemaProvider::new());
+            catalog.register_schema("_lake", schema).map_err(failed)?;
+        }
+        let mut known = Vec::new();
+        for name in tables(&self.state.root).await? {
+            // What is remembered about deleted keys is nobody else's business.
+            let Some((zone, table)) = name
+                .split_once('/')
+                .filter(|(_, table)| !table.contains('/'))
+            else {
+                continue;
+            };
+            let found = match self.table(&name).await {
+                Err(RunError::Table(error)) if matches!(*error, Error::Foreign { .. }) => {
+                    tracing::warn!("{error}; the query does without it");
+                    continue;
+                }
+                found => found?,
+            };
+            if let Some(found) = found {
+                let reference = TableReference::partial(zone, table);
+                session
+                    .register_table(reference, found.provider().await?)
+                    .map_err(failed)?;
+                known.push(format!("{zone}.{table}"));
+            }
+        }
+        match known.is_empty() {
+            false => Ok(Queried { session, known }),
+            true => Err(RunError::Sql {
+                place: "query".to_owned(),
+                message: format!(
+                    "there are no tables at {} yet; run the pipeline first",
+                    self.state.root.display()
+                ),
+            }),
+        }
+    }
+
+    pub(crate) async fn of(state: State, run: Option<i64>) -> Result<Self> {
         let Some(run) = run else {
             return Ok(Self {
                 state,

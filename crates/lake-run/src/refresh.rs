@@ -67,10 +67,20 @@ pub(crate) async fn refresh(
     if table.refresh_by.is_empty() {
         return whole("it names no columns in refresh_by");
     }
-    let probes = probes(session, table)?;
-    let sql = Sql::of(table);
-    let lineage = lineage::trace(&probes, &sql, parameters, &table.refresh_by, schemas).await?;
+    let lineage = traced(session, table, &table.refresh_by, parameters, schemas).await?;
     Ok(Refresh::Groups(lineage))
+}
+
+/// The columns of a table's sources that hold the values of some of its columns.
+pub(crate) async fn traced(
+    session: &SessionContext,
+    table: &TableDeclaration,
+    columns: &[String],
+    parameters: &Parameters,
+    schemas: &BTreeMap<String, SchemaRef>,
+) -> Result<Lineage> {
+    let probes = probes(session, table)?;
+    lineage::trace(&probes, &Sql::of(table), parameters, columns, schemas).await
 }
 
 /// How much of a table has to be computed after `changes`, the tables prepared before it.

@@ -212,6 +212,9 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         output: QueryFormat,
     },
+    /// Say where rows come from (file, line, text, run, release), and where they went
+    #[command(disable_version_flag = true)]
+    Trace(Box<Trace>),
     /// Look into a raw file: what it is, its first rows and its bad ones, and what to declare for it
     Inspect(Inspect),
     /// Write, test and release transforms
@@ -284,6 +287,39 @@ pub(crate) struct Rollback {
     #[arg(long)]
     pub(crate) discard_outside: bool,
     /// How to say what was done
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// What is traced.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("traced").required(true).args(["table", "of_file"]))]
+pub(crate) struct Trace {
+    #[command(flatten)]
+    pub(crate) pipeline: Pipeline,
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) release: Release,
+    /// Trace rows of this table, such as standard.readings or rejection.readings
+    #[arg(long, value_name = "ZONE.TABLE")]
+    pub(crate) table: Option<String>,
+    /// Only the rows for which this holds, such as "meter_id = 'M0000001'"
+    #[arg(long = "where", value_name = "SQL", requires = "table")]
+    pub(crate) condition: Option<String>,
+    /// Trace a line of this file: a name, or a pattern with *, ? and ** that one loaded file has
+    #[arg(long = "file", value_name = "PATTERN", requires = "line", value_parser = Pattern::anywhere)]
+    pub(crate) of_file: Option<Pattern>,
+    /// The line, counted from 1
+    #[arg(long, value_name = "LINE", requires = "of_file", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) line: Option<i64>,
+    /// The tables as this run has left them; without it, as the last one has
+    #[arg(long, value_name = "RUN")]
+    pub(crate) version: Option<i64>,
+    /// How many rows to show, of each table
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    pub(crate) limit: usize,
+    /// How to say it
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Format,
 }
@@ -447,6 +483,7 @@ impl Command {
             | Self::Diff { output, .. }
             | Self::Validate { output, .. } => *output == Format::Json,
             Self::Rollback(rollback) => rollback.output == Format::Json,
+            Self::Trace(trace) => trace.output == Format::Json,
             Self::Query { output, .. } => *output == QueryFormat::Json,
             Self::Inspect(inspect) => inspect.output == Format::Json,
             Self::Plugin { command } => command.wants_json(),

@@ -20,6 +20,7 @@ mod release;
 mod release_text;
 mod rollback;
 mod summary;
+mod trace;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -301,6 +302,7 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
             };
             text.map_err(|e| Failure::Failed(e.to_string()))
         }
+        Command::Trace(wanted) => trace::perform(*wanted),
         Command::Inspect(inspect) => inspect::perform(inspect),
         Command::Plugin { command } => plugin::perform(command),
         Command::Schema => {
@@ -327,7 +329,10 @@ fn watched<F: Future>(
     done
 }
 
-fn released(mut settings: lake_run::Settings, release: args::Release) -> lake_run::Settings {
+pub(crate) fn released(
+    mut settings: lake_run::Settings,
+    release: args::Release,
+) -> lake_run::Settings {
     settings.releases.asked = release.transform;
     settings.releases.locked = release.locked;
     settings.releases.allow = release.allow;

@@ -135,6 +135,32 @@ fn rows_that_were_rejected_wrongly_are_read_once_more_by_the_release_that_mends_
         (&2.into(), &1.into()),
         "the later correction stays: {done:#}"
     );
+    // A line leads to what it was and to what it is, and a sum to its lines.
+    let trace = |arguments: &[&str]| {
+        let arguments = [arguments, &["--output", "json"]].concat();
+        command(&team, "trace", &arguments).assert(0, &[]).json()
+    };
+    let traced = trace(&["--file", "day.csv", "--line", "3"]);
+    let [accepted, rejected] = traced["rows"].as_array().unwrap().as_slice() else {
+        panic!("{traced:#}");
+    };
+    assert_eq!(
+        (&accepted["table"], &rejected["table"]),
+        (&"standard.readings".into(), &"rejection.readings".into())
+    );
+    assert_eq!(accepted["run"]["release"]["version"], "1.1.0", "{traced:#}");
+    assert_eq!(rejected["run"]["release"]["version"], "1.0.0", "{traced:#}");
+    assert_eq!(rejected["to"][0]["total"], 1, "{traced:#}");
+    let raw = accepted["record"]["raw"].as_str().unwrap();
+    assert!(raw.contains(",5.0,"), "{traced:#}");
+    let sums = trace(&["--table", "consumption.sums", "--where", "readings = 2"]);
+    let from = &sums["rows"][0]["from"][0];
+    assert_eq!(
+        (&from["total"], &from["rows"][1]["record"]["raw"]),
+        (&2.into(), &raw.into()),
+        "{sums:#}"
+    );
+
     // As if the right release had loaded the files in the first place.
     let right = self::team("1.1.0");
     for (name, hour) in [("day.csv", 1), ("later.csv", 2)] {

@@ -29,4 +29,6 @@ mod storage;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod trace;
+#[cfg(test)]
 mod undo;

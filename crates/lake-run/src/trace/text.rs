@@ -1,0 +1,181 @@
+//! The text of records, from the files that they came from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+
+use lake_plugin::Declaration;
+use lake_reader::{Layout, LocalFile, Options, ReadError, Reader, Source};
+use tokio::runtime::Handle;
+
+use super::{Record, Trace, TracedRow, Tracing};
+use crate::archive::{ARCHIVE, Archive};
+use crate::discover;
+use crate::error::{Result, RunError};
+use crate::read::{Stored, layout, options};
+use crate::runs::rows;
+
+/// A content of a file that was loaded.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+struct Loaded {
+    path: String,
+    run: i64,
+    input: String,
+    size: i64,
+    modified: i64,
+    hash: String,
+}
+
+/// The texts of the records that begin on each line.
+type Texts = BTreeMap<i64, Vec<String>>;
+
+impl Tracing<'_> {
+    /// Fills in the text of every record that has none.
+    pub(super) async fn find_texts(
+        &self,
+        trace: &mut Trace,
+        declaration: Option<&Declaration>,
+    ) -> Result<()> {
+        let Some(declaration) = declaration else {
+            return Ok(());
+        };
+        let records = trace.rows.iter_mut().flat_map(TracedRow::all);
+        let records = records.filter_map(|row| row.record.as_mut());
+        let records = records.chain(&mut trace.nowhere);
+        let mut without: Vec<&mut Record> = records.filter(|record| record.raw.is_none()).collect();
+        if without.is_empty() {
+            return Ok(());
+        }
+        let paths: BTreeSet<&str> = without.iter().map(|record| record.file.as_str()).collect();
+        let loaded = self.loaded(&paths).await?;
+        let archive = match self.state.left(ARCHIVE).is_some() {
+            true => Archive::of(self.state, paths.iter().copied()).await?,
+            false => Archive::default(),
+        };
+        // Of a file, the content that the run had which wrote the row.
+        let content = |record: &Record| {
+            let mut contents = loaded.iter();
+            contents.rfind(|loaded| loaded.path == record.file && loaded.run <= record.run)
+        };
+        let mut lines: BTreeMap<&Loaded, BTreeSet<i64>> = BTreeMap::new();
+        for record in &without {
+            if let Some(content) = content(record) {
+                lines.entry(content).or_default().insert(record.line);
+            }
+        }
+        let mut texts = BTreeMap::new();
+        for (content, lines) in lines {
+            let found = self.read(declaration, &archive, content, lines).await?;
+            texts.insert(content, found);
+        }
+        for record in &mut without {
+            let found = content(record).and_then(|content| texts.get(content));
+            let (raw, note) = match found {
+                None => (
+                    None,
+                    "no file that is loaded is known by this name".to_owned(),
+                ),
+                Some(Err(why)) => (None, why.clone()),
+                Some(Ok(texts)) => match texts.get(&record.line).map(Vec::as_slice) {
+                    Some([one]) => {
+                        record.raw = Some(one.clone());
+                        continue;
+                    }
+                    Some(many) => (
+                        None,
+                        format!(
+                            "{} records begin on this line, and it is one of them",
+                            many.len()
+                        ),
+                    ),
+                    None => (None, "no record begins on this line".to_owned()),
+                },
+            };
+            (record.raw, record.note) = (raw, Some(note));
+        }
+        Ok(())
+    }
+
+    /// What was loaded of these files, in the order of files and runs.
+    async fn loaded(&self, paths: &BTreeSet<&str>) -> Result<Vec<Loaded>> {
+        let quoted = paths
+            .iter()
+            .map(|path| format!("'{}'", path.replace('\'', "''")));
+        let sql = format!(
+            "SELECT input, path, size, CAST(modified AS BIGINT) AS modified, hash, run \
+             FROM _lake.files WHERE path IN ({})",
+            quoted.collect::<Vec<_>>().join(", ")
+        );
+        let answer = self.tables.answer(&sql).await?;
+        let mut loaded = rows::<Loaded>("_lake/files", &answer.batches)?;
+        loaded.sort_unstable();
+        Ok(loaded)
+    }
+
+    /// The records on some lines of what was loaded; or why they cannot be had.
+    async fn read(
+        &self,
+        declaration: &Declaration,
+        archive: &Archive,
+        content: &Loaded,
+        lines: BTreeSet<i64>,
+    ) -> Result<std::result::Result<Texts, String>> {
+        let mut inputs = declaration.inputs.iter();
+        let Some(declared) = inputs.find(|input| input.name == content.input) else {
+            let why = format!("the transform has no input {} any more", content.input);
+            return Ok(Err(why));
+        };
+        let source: Box<dyn Source> = if discover::is_content(
+            content.path.as_ref(),
+            (content.size, content.modified),
+            &content.hash,
+        ) {
+            Box::new(LocalFile(content.path.clone().into()))
+        } else if let Some(copy) = archive.copy(&content.input, &content.path, &content.hash) {
+            Box::new(Stored::of(&self.state.root, copy, Handle::current()))
+        } else {
+            let what = match File::open(&content.path) {
+                Ok(_) => "the file has changed since it was loaded",
+                Err(_) => "the file is gone",
+            };
+            return Ok(Err(format!("{what}, and there is no copy of it")));
+        };
+        let layout = layout(declared)?;
+        let pipeline = &self.settings.pipeline;
+        let options = options(&pipeline.limits, pipeline.inputs.get(&content.input));
+        let reading = move || texts(source.as_ref(), &layout, options, &lines);
+        let read = tokio::task::spawn_blocking(reading).await;
+        let read = read.map_err(|error| RunError::Input {
+            place: content.path.clone(),
+            message: error.to_string(),
+        })?;
+        Ok(read.map_err(|error| error.to_string()))
+    }
+}
+
+/// The texts of the records that begin on some lines.
+fn texts(
+    source: &dyn Source,
+    layout: &Layout,
+    options: Options,
+    lines: &BTreeSet<i64>,
+) -> std::result::Result<Texts, ReadError> {
+    let reader = Reader::open(source, layout, options)?;
+    let mut texts = Texts::new();
+    while let Some(block) = reader.next_block() {
+        let block = block?;
+        let mut beyond = false;
+        for (row, line) in block.lines.values().iter().enumerate() {
+            beyond = lines.last().is_none_or(|last| line > last);
+            if lines.contains(line) {
+                texts
+                    .entry(*line)
+                    .or_default()
+                    .push(block.raw(row).into_owned());
+            }
+        }
+        if beyond {
+            break;
+        }
+    }
+    Ok(texts)
+}
