@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use delta_kernel::engine::arrow_conversion::TryIntoKernel;
 use delta_kernel::schema::StructType;
 use deltalake::kernel::Add;
+use deltalake::logstore::LogStoreRef;
 use deltalake::{DeltaTable, DeltaTableError};
 use futures::TryStreamExt;
 use object_store::path::Path;
@@ -144,24 +145,25 @@ impl Snapshot {
     pub async fn open(root: &Root, pipeline: &str, name: &str) -> Result<Option<Self>> {
         let place = root.child(name);
         let log_store = place.log_store();
-        if !log_store
-            .is_delta_table_location()
-            .await
-            .map_err(|e| Error::delta(name, e))?
-        {
-            refuse_strangers(&place, name).await?;
-            return Ok(None);
-        }
-        let mut table = DeltaTable::new(log_store);
-        if let Err(error) = table.load().await {
-            // Where all of a log is an empty file, as a power cut leaves it, there is no table yet.
-            let prefix = Path::from("_delta_log");
-            let log = place.store().list_with_delimiter(Some(&prefix)).await;
-            let log = log.map_err(|e| Error::store(name, e))?;
-            return match log.objects.iter().all(|object| object.size == 0) {
-                true => Ok(None),
-                false => Err(unreadable(name, error)),
-            };
+        let mut table = DeltaTable::new(LogStoreRef::clone(&log_store));
+        // Asking first whether there is a table would list all of its log.
+        if table.load().await.is_err() {
+            let is_there = log_store.is_delta_table_location().await;
+            if !is_there.map_err(|e| Error::delta(name, e))? {
+                refuse_strangers(&place, name).await?;
+                return Ok(None);
+            }
+            // Somebody may have made it just now.
+            if let Err(error) = table.load().await {
+                // Where all of a log is an empty file, as a power cut leaves it, there is no table yet.
+                let prefix = Path::from("_delta_log");
+                let log = place.store().list_with_delimiter(Some(&prefix)).await;
+                let log = log.map_err(|e| Error::store(name, e))?;
+                return match log.objects.iter().all(|object| object.size == 0) {
+                    true => Ok(None),
+                    false => Err(unreadable(name, error)),
+                };
+            }
         }
         Self::of(place, pipeline, name, table).await.map(Some)
     }

@@ -20,7 +20,7 @@ async fn a_run_of_one_small_file_asks_for_this_much() {
         Delete 1
         Get 82
         Head 12
-        List 23
+        List 14
         Put 16
     "#]]
     .assert_eq(&by_kind(&store));
@@ -40,7 +40,7 @@ async fn a_run_that_finds_nothing_reads_this_much_and_writes_nothing() {
     expect![[r#"
         Get 17
         Head 2
-        List 5
+        List 3
     "#]]
     .assert_eq(&by_kind(&store));
 }
