@@ -1,11 +1,15 @@
 //! Rows and files that are read once more, and tables that grow with their releases.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use lake_tests::{Ended, csv, reading};
 
 use crate::interop::python;
+use crate::kill::copy_directory;
+use crate::pause::{Change, Held};
 use crate::team::{self, Built, Team};
 
 const PLAIN: &str = ".key([\"meter_id\", \"start_time\"]),\n        )";
@@ -193,6 +197,62 @@ fn rows_that_were_rejected_wrongly_are_read_once_more_by_the_release_that_mends_
     assert_eq!(team.lake.rows(UNRESOLVED).len(), 4);
     command(&team, "replay", &[]).assert_prints(&["of 4 rejected rows, 3 pass now"]);
     assert_eq!(team.lake.rows(STORED), right.lake.rows(STORED));
+}
+
+#[test]
+fn a_replay_that_is_killed_at_any_stage_resolves_every_row_once() {
+    let team = rejected_wrongly();
+    publish(&team, "1.1.0");
+    let copy = |name: &str| {
+        let root = team.lake.directory().join(name);
+        copy_directory(&team.lake.root(), &root);
+        root
+    };
+    let on = |root: &Path, name: &str, arguments: &[&str]| {
+        let arguments = [&["--root", root.to_str().unwrap()], arguments].concat();
+        command(&team, name, &arguments)
+    };
+    let left = |root: &Path| {
+        let rows = "SELECT (SELECT array_agg(struct(meter_id, start_time, usage_kwh, _file, _line, \
+                    _run) ORDER BY _file, _line) FROM standard.readings) AS readings, \
+                    (SELECT array_agg(struct(meter_id, readings, usage_kwh) ORDER BY meter_id) \
+                    FROM consumption.sums) AS sums, \
+                    (SELECT array_agg(struct(raw, resolved_run) ORDER BY raw) \
+                    FROM rejection.readings) AS rejected, \
+                    (SELECT max(run) FROM _lake.runs) AS runs";
+        let pipeline = team.lake.pipeline().to_str().unwrap();
+        let root = root.to_str().unwrap();
+        let query = ["query", pipeline, rows, "--root", root, "--output", "json"];
+        team.lake.lake(&query).assert(0, &[]).json()
+    };
+    let undisturbed = copy("undisturbed");
+    on(&undisturbed, "replay", &[]).assert_prints(&["3 pass now"]);
+    let (before, after) = (left(&team.lake.root()), left(&undisturbed));
+    assert_ne!(before, after);
+    let mut stages = vec![
+        (Change::before("meters/standard/readings/run-"), false),
+        (Change::before("meters/_lake/prepared/"), false),
+        (Change::after("meters/_lake/prepared/").nth(3), false),
+        (Change::before("meters/_lake/log/"), false),
+        (Change::after("meters/_lake/log/"), true),
+    ];
+    for table in ["rejection/readings", "standard/readings", "consumption/sums", "_lake/runs"] {
+        let commit = format!("meters/{table}/_delta_log/");
+        stages.extend([Change::before(&commit), Change::after(&commit)].map(|at| (at, true)));
+    }
+    for (at, sealed) in stages {
+        let root = copy("killed");
+        let marker = team.lake.directory().join("held");
+        let pipeline = team.lake.pipeline().to_str().unwrap();
+        let replay = ["replay", pipeline, "--root", root.to_str().unwrap()];
+        Held::start(team.lake.command(&replay), &at, marker.clone()).kill();
+        fs::remove_file(marker).unwrap();
+        let expected = if sealed { &after } else { &before };
+        assert_eq!(left(&root), *expected, "killed {at:?}");
+        on(&root, "replay", &[]).assert(0, &[]);
+        assert_eq!(left(&root), after, "killed {at:?}, and replayed again");
+        fs::remove_dir_all(root).unwrap();
+    }
 }
 
 #[test]
