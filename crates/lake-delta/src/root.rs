@@ -129,6 +129,28 @@ impl Root {
         let _ = removed.await;
     }
 
+    /// Takes away directories with all that is in them, uploads too that were killed and that no
+    /// listing shows. Object stores have no directories, and forget such uploads by themselves.
+    pub async fn remove_directories(&self, paths: &[Path]) {
+        let Ok(root) = self.url.to_file_path() else {
+            return;
+        };
+        let directories: Vec<_> = paths
+            .iter()
+            .map(|path| {
+                let parts = path.parts();
+                parts.fold(root.clone(), |place, part| place.join(part.as_ref()))
+            })
+            .collect();
+        let removed = tokio::task::spawn_blocking(move || {
+            for directory in directories {
+                // What stays is found again.
+                let _ = std::fs::remove_dir_all(directory);
+            }
+        });
+        let _ = removed.await;
+    }
+
     /// Makes sure that an object that can be read will not be gone after a power cut. Object
     /// stores promise that by themselves.
     ///

@@ -3,9 +3,10 @@
 //! Copies lie in `raw/<input>/run-<attempt>/<hash>/`, and `_lake/archive` says which content of
 //! which file each of them is. That table only grows: no rollback takes anything out of it, because
 //! copies are what a rollback may need. Where it makes files pending again that are gone, it adds
-//! rows of its own, which say that the next run reads the copies.
+//! rows of its own, which say that the next run reads the copies; that run adds others, which say
+//! that it has.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -99,10 +100,16 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// The copies that rollbacks have made pending.
-    pub(crate) async fn waiting(pipeline: &Pipeline, state: &State) -> Result<Self> {
+    /// The copies of files that a rollback has made pending once.
+    pub(crate) async fn that_waited(pipeline: &Pipeline, state: &State) -> Result<Self> {
         match is_in_use(pipeline, state) {
-            true => Self::select(state, "SELECT * FROM archive WHERE waits", None).await,
+            // Of the files that waited once, all that has been written about them.
+            true => {
+                let sql = "SELECT archive.* FROM archive LEFT SEMI JOIN \
+                           (SELECT DISTINCT path AS name FROM archive WHERE waits) AS waited \
+                           ON path = waited.name";
+                Self::select(state, sql, None).await
+            }
             false => Ok(Self::default()),
         }
     }
@@ -161,34 +168,24 @@ impl Archive {
         copies.push(Arc::new(file));
     }
 
-    /// Whether there are any of an input.
-    pub(crate) fn has(&self, input: &str) -> bool {
-        self.inputs.contains_key(input)
-    }
-
     /// The copy of a file with this content.
     pub(crate) fn copy(&self, input: &str, path: &str, hash: &str) -> Option<&Arc<ArchivedFile>> {
         let copies = self.inputs.get(input)?.get(path)?;
         copies.iter().find(|copy| copy.hash == hash)
     }
 
-    /// Of every file of an input that a rollback has made pending, the newest content.
-    pub(crate) fn waiting_of(&self, input: &str) -> impl Iterator<Item = &Arc<ArchivedFile>> {
-        let files = self.inputs.get(input).into_iter().flatten();
-        files.filter_map(|(_, copies)| {
-            let waiting = copies.iter().filter(|copy| copy.waits);
-            waiting.max_by_key(|copy| (copy.received_at, copy.run))
-        })
+    /// The content of a file that the next run reads from its copy, because a rollback has made it
+    /// pending and the file is gone. The last row about a file decides: every load writes one.
+    pub(crate) fn waiting(&self, input: &str, path: &str) -> Option<&Arc<ArchivedFile>> {
+        let copies = self.inputs.get(input)?.get(path)?;
+        let last = copies.iter().max_by_key(|copy| copy.run)?;
+        last.waits.then_some(last)
     }
 
-    /// The directories that copies are in, below the pipeline's root.
-    pub(crate) fn directories(&self) -> HashSet<Path> {
-        let copies = self.inputs.values().flat_map(HashMap::values).flatten();
-        // `raw/<input>/run-<attempt>` of what lies below.
-        let places = copies.map(|copy| Path::from(copy.copy.as_str()));
-        places
-            .map(|place| place.parts().take(3).collect())
-            .collect()
+    /// The files of an input that there are copies of.
+    pub(crate) fn files(&self, input: &str) -> impl Iterator<Item = &String> {
+        let files = self.inputs.get(input);
+        files.into_iter().flat_map(HashMap::keys)
     }
 }
 
@@ -197,32 +194,45 @@ pub(crate) fn is_in_use(pipeline: &Pipeline, state: &State) -> bool {
     state.left(ARCHIVE).is_some() || pipeline.inputs.values().any(|source| source.archive)
 }
 
-/// Copies what a run has loaded, as far as its inputs ask for it and there is no copy of it yet;
-/// gives what it adds to the table. A file that is not what was read any more stops the run.
+/// Copies what a run has loaded, as far as its inputs ask for it and there is no copy of it yet, and
+/// ends the waiting of what it has loaded; gives what it adds to the table. A file that is not what
+/// was read any more stops the run.
 pub(crate) async fn archive(
     attempt: &Attempt,
     state: &State,
     pipeline: &Pipeline,
     files: &[FileRecord],
 ) -> Result<Option<Prepared>> {
-    let is_wanted = |input: &str| {
-        let source = pipeline.inputs.get(input);
+    if !is_in_use(pipeline, state) {
+        return Ok(None);
+    }
+    let known = Archive::of(state, files.iter().map(|file| file.path.as_str())).await?;
+    let is_archived = |file: &FileRecord| {
+        let source = pipeline.inputs.get(&file.input);
         source.is_some_and(|source| source.archive)
     };
-    let wanted: Vec<&FileRecord> = files.iter().filter(|file| is_wanted(&file.input)).collect();
-    if wanted.is_empty() {
-        return Ok(None);
+    let (mut copied, mut ended) = (Vec::new(), Vec::new());
+    for file in files {
+        let copy_of = known.copy(&file.input, &file.path, &file.hash);
+        if is_archived(file) && copy_of.is_none() {
+            copied.push(copy(attempt, file));
+        } else if let Some(waiting) = known.waiting(&file.input, &file.path) {
+            ended.push(ArchivedFile {
+                run: file.run,
+                waits: false,
+                ..waiting.as_ref().clone()
+            });
+        }
     }
-    let known = Archive::of(state, wanted.iter().map(|file| file.path.as_str())).await?;
-    let is_new = |file: &&FileRecord| known.copy(&file.input, &file.path, &file.hash).is_none();
-    let copied = wanted.into_iter().filter(is_new);
-    let copied = copied.map(|file| copy(attempt, file));
     let copied = futures::stream::iter(copied).buffered(COPIED);
-    let copied: Vec<ArchivedFile> = copied.try_collect().await?;
-    if copied.is_empty() {
+    let mut added: Vec<ArchivedFile> = copied.try_collect().await?;
+    added.append(&mut ended);
+    // One that is lost, and may be, is made anew.
+    let is_lost = state.left(ARCHIVE).is_some() && state.table(ARCHIVE).await?.is_none();
+    if added.is_empty() && !is_lost {
         return Ok(None);
     }
-    Ok(Some(append(attempt, state, &copied).await?))
+    Ok(Some(append(attempt, state, &added).await?))
 }
 
 /// Prepares rows for the table.

@@ -211,7 +211,7 @@ pub(crate) async fn discover(
         _ => 0,
     };
     let archive = match wanted {
-        Files::Pending => Archive::waiting(pipeline, state).await?,
+        Files::Pending => Archive::that_waited(pipeline, state).await?,
         Files::All | Files::Again(_) => Archive::all(pipeline, state).await?,
     };
     for (input, source) in &pipeline.inputs {
@@ -252,6 +252,7 @@ pub(crate) async fn discover(
                 files
             }
         };
+        found.tell_copies(input, &files);
         let names = files.iter().map(PendingFile::name);
         let again: Vec<String> = names.filter(|name| known.contains_key(name)).collect();
         if !again.is_empty() {
@@ -288,6 +289,21 @@ pub(crate) async fn first_run_since(state: &State, micros: i64) -> Result<i64> {
 }
 
 impl Discovered {
+    /// Says which of the files to be loaded are gone.
+    fn tell_copies(&mut self, input: &str, files: &[PendingFile]) {
+        let copies = files.iter().filter(|file| file.copy().is_some());
+        let copies: Vec<String> = copies.map(PendingFile::name).collect();
+        let are = match copies.len() {
+            0 => return,
+            1 => "1 file is".to_owned(),
+            many => format!("{many} files are"),
+        };
+        self.warnings.push(format!(
+            "input {input}: {are} gone, and read from the archive: {}",
+            choose::named(&copies)
+        ));
+    }
+
     /// A reload is asked for by somebody who is there, so that a late file does not stop it.
     fn warn_or_stop(&mut self, late: Vec<(OnLate, &String, String)>, may_stop: bool) -> Result<()> {
         let stops = |on_late: OnLate| on_late == OnLate::Fail && may_stop;
@@ -332,7 +348,7 @@ pub(crate) fn captures(source: &InputSource, path: &str) -> Option<PathValues> {
 /// [`RunError::Input`] and [`RunError::Io`] where files cannot be listed or read.
 pub(crate) async fn at(pipeline: &Pipeline, state: &State, path: &Path) -> Result<Vec<FileRecord>> {
     let loaded = LoadedFiles::read(state).await?;
-    let archive = Archive::waiting(pipeline, state).await?;
+    let archive = Archive::all(pipeline, state).await?;
     let none = HashMap::new();
     let mut found = Vec::new();
     for (input, source) in &pipeline.inputs {
@@ -342,7 +358,7 @@ pub(crate) async fn at(pipeline: &Pipeline, state: &State, path: &Path) -> Resul
             loaded: loaded.of(input).unwrap_or(&none),
             archive: &archive,
         };
-        let files = copies.list(&Files::Pending, &mut Vec::new())?;
+        let files = copies.list(&Files::All, &mut Vec::new())?;
         for file in files.into_iter().filter(|file| file.path == path) {
             found.push(FileRecord {
                 input: input.clone(),

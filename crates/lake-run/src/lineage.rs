@@ -18,10 +18,10 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, TableProviderFilterPushDown,
-    TableType, Volatility, col,
+    TableType, Volatility,
 };
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionContext, ident};
 
 use crate::parameters::Parameters;
 use crate::partition;
@@ -64,7 +64,7 @@ fn probed_columns(
             .schema()
             .qualified_field_with_unqualified_name(column)?;
         let value = Placeholder::new_with_field(probe_id(column), Some(Arc::clone(field)));
-        plan = plan.filter(col(column).eq(Expr::Placeholder(value)))?;
+        plan = plan.filter(ident(column).eq(Expr::Placeholder(value)))?;
     }
     let plan = state.optimize(&plan.build()?)?;
     let mut lineage = Lineage::new();

@@ -20,7 +20,7 @@ use object_store::path::Path;
 use serde::Serialize;
 
 use crate::apply::{self, Finished, note_version, said, summed_up_now};
-use crate::archive::{self, Archive};
+use crate::archive;
 use crate::error::{Result, RunError};
 use crate::live;
 use crate::memory;
@@ -340,8 +340,8 @@ impl Maintain {
             .of_attempts(root, last, horizon.sealed_at)
             .await?;
         if archive::is_in_use(&self.settings.pipeline, &self.state) {
-            let copies = Archive::all(&self.settings.pipeline, &self.state).await?;
-            self.garbage.of_archive(root, &copies.directories()).await?;
+            let counts = self.runs.attempts_that_count().await?;
+            self.garbage.of_archive(root, &counts).await?;
         }
         self.done.cleaned = self.garbage.sum();
         self.stages.end("look");

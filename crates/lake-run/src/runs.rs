@@ -85,6 +85,14 @@ impl Runs {
         Ok(found.into_iter().map(|row| row.attempt).collect())
     }
 
+    /// The attempts of runs that were not taken back.
+    pub(crate) async fn attempts_that_count(&self) -> Result<HashSet<String>> {
+        let sql = "SELECT attempt FROM runs WHERE status = 'done' AND run NOT IN \
+                   (SELECT undoes FROM runs WHERE undoes IS NOT NULL)";
+        let found = rows::<OfAttempt>(RUNS, &self.query(sql).await?)?;
+        Ok(found.into_iter().map(|row| row.attempt).collect())
+    }
+
     /// The first run that was sealed then or later, in microseconds since 1970.
     pub(crate) async fn first_sealed_since(&self, micros: i64) -> Result<Option<i64>> {
         let sql = format!(

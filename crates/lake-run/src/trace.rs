@@ -24,7 +24,7 @@ use crate::run::Settings;
 use crate::runs::{self, Runs};
 use crate::state::{Opening, State};
 use crate::transform;
-use flow::Flow;
+use flow::Flows;
 use rows::Found;
 
 /// What is traced.
@@ -113,9 +113,13 @@ pub struct Record {
     pub raw: Option<String>,
     /// Why its text is not known, or is not all that there is to say.
     pub note: Option<String>,
-    /// The run that wrote its row, or the last one.
+    /// The input that the file is of, where its row says so.
     #[serde(skip)]
-    run: i64,
+    input: Option<String>,
+    /// When the file counted as received, in microseconds since 1970, and the run that wrote the row,
+    /// where there is one: they tell which content of the file it was.
+    #[serde(skip)]
+    of: Option<(i64, i64)>,
 }
 
 /// A run, as far as a row is concerned.
@@ -162,8 +166,8 @@ pub async fn trace(
     let cut = Cut::of(state, run).await?;
     let tables = cut.tables(settings).await?;
     let mut warnings = Vec::new();
-    let blocked = Blocked::after(cut.state.last.as_ref(), settings);
-    let transform = match transform::load(settings, &blocked).await {
+    // What is blocked must not load anything; it can be looked at.
+    let transform = match transform::load(settings, &Blocked::default()).await {
         Ok(transform) => Some(transform),
         Err(error) => {
             warnings.push(format!(
@@ -173,14 +177,22 @@ pub async fn trace(
             None
         }
     };
-    let flows = match &transform {
-        Some(transform) => flow::flows(settings, &cut.state, transform).await?,
-        None => Vec::new(),
+    let concerned = match wanted {
+        Traced::Rows { table, .. } => Some(table.replacen('/', ".", 1)),
+        Traced::Line { .. } => None,
     };
+    let mut flows = Flows::default();
+    if let Some(transform) = &transform {
+        match flow::flows(settings, &cut.state, transform, concerned.as_deref()).await {
+            Ok(found) => flows = found,
+            Err(error) => warnings.push(format!(
+                "what consumption is computed from cannot be told: {error}"
+            )),
+        }
+    }
     let tracing = Tracing {
         settings,
         state: &cut.state,
-        last: run.unwrap_or(cut.state.finished),
         tables,
         flows,
         limit,
@@ -206,12 +218,13 @@ pub async fn trace(
             let file = tracing.file(file).await?;
             for table in tracing.with_records() {
                 let found = tracing.of_record(&table, &file, *line).await?;
+                trace.more |= found.total > found.rows.len() as u64;
                 for row in found.rows {
                     trace.rows.push(tracing.follow(&table, row).await?);
                 }
             }
             if trace.rows.is_empty() {
-                trace.nowhere = Some(tracing.record(file, *line, tracing.last));
+                trace.nowhere = Some(tracing.record(file, *line));
             }
         }
     }
@@ -220,6 +233,9 @@ pub async fn trace(
         .map(|transform| transform.plugin.declaration());
     tracing.find_texts(&mut trace, declared).await?;
     tracing.find_runs(&mut trace).await?;
+    if let Some(transform) = &transform {
+        trace.warn_of_other_logic(&transform.record);
+    }
     if let Some(record) = &mut trace.nowhere
         && record.raw.is_some()
     {
@@ -235,10 +251,8 @@ pub async fn trace(
 struct Tracing<'a> {
     settings: &'a Settings,
     state: &'a State,
-    /// The run whose tables are looked at.
-    last: i64,
     tables: Queried,
-    flows: Vec<Flow>,
+    flows: Flows,
     limit: usize,
 }
 
@@ -277,13 +291,13 @@ impl Tracing<'_> {
         match table.split_once('.') {
             Some(("rejection", _)) => to.extend(self.resolved(&found).await?),
             _ => {
-                for flow in &self.flows {
+                for flow in &self.flows.tables {
                     for (source, columns) in &flow.sources {
-                        if flow.table == table {
+                        if flow.table == table && self.tables.known.contains(source) {
                             let columns = columns.iter().map(|(here, there)| (here, there));
                             from.push(self.related(&found, source, columns).await?);
                         }
-                        if source == table {
+                        if source == table && self.tables.known.contains(&flow.table) {
                             let columns = columns.iter().map(|(here, there)| (there, here));
                             to.push(self.related(&found, &flow.table, columns).await?);
                         }
@@ -306,17 +320,25 @@ impl Tracing<'_> {
         table: &str,
         columns: impl Iterator<Item = (&'c String, &'c String)>,
     ) -> Result<Related> {
+        let known = self.columns(table).await?;
         let mut condition: Option<Expr> = None;
         let mut words = Vec::new();
         for (here, there) in columns {
-            let Some(value) = found.value(here) else {
+            // Another release may have other columns than the table has.
+            let value = found.value(here).filter(|_| known.contains(there));
+            let Some(value) = value else {
                 continue;
             };
-            words.push(format!(
-                "{there} = {}",
-                found.text(here).unwrap_or_default()
-            ));
-            let same = ident(there).eq(lit(value));
+            let same = match found.text(here) {
+                Some(text) => {
+                    words.push(format!("{there} = {text}"));
+                    ident(there).eq(lit(value))
+                }
+                None => {
+                    words.push(format!("{there} IS NULL"));
+                    ident(there).is_null()
+                }
+            };
             condition = Some(match condition {
                 Some(others) => others.and(same),
                 None => same,
@@ -347,8 +369,14 @@ impl Tracing<'_> {
             return Ok(Vec::new());
         };
         let mut to = Vec::new();
+        let inputs = &self.flows.inputs;
+        let of_other = |table: &String| {
+            let input = inputs.get(table);
+            input.is_some_and(|input| record.input.as_ref() != Some(input))
+        };
         let tables = self.with_records().into_iter();
-        for table in tables.filter(|table| table.starts_with("standard.")) {
+        let tables = tables.filter(|table| table.starts_with("standard."));
+        for table in tables.filter(|table| !of_other(table)) {
             let few = self.of_record(&table, &record.file, record.line).await?;
             to.push(Related {
                 condition: Some(format!("_file = {}, _line = {}", record.file, record.line)),
@@ -417,6 +445,29 @@ impl Tracing<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Trace {
+    /// Says where what is shown between tables is not what computed them.
+    fn warn_of_other_logic(&mut self, used: &TransformRecord) {
+        let is_shown = |row: &&mut TracedRow| !row.from.is_empty() || !row.to.is_empty();
+        let mut rows = self
+            .rows
+            .iter_mut()
+            .filter(is_shown)
+            .flat_map(TracedRow::all);
+        let other = rows.find_map(|row| {
+            let run = row.run.as_ref()?;
+            let is_known = !run.release.digest.is_empty();
+            (is_known && run.release.digest != used.digest).then_some(run)
+        });
+        if let Some(run) = other {
+            self.warnings.push(format!(
+                "what belongs together is told by {} {}, and run {} used {} {}",
+                used.name, used.version, run.run, run.release.name, run.release.version
+            ));
+        }
     }
 }
 

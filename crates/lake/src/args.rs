@@ -317,8 +317,8 @@ pub(crate) struct Trace {
     #[arg(long, value_name = "RUN")]
     pub(crate) version: Option<i64>,
     /// How many rows to show, of each table
-    #[arg(long, value_name = "COUNT", default_value_t = 5)]
-    pub(crate) limit: usize,
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) limit: u16,
     /// How to say it
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Format,

@@ -24,7 +24,7 @@ pub(crate) fn perform(wanted: args::Trace) -> Result<String, Failure> {
             condition: wanted.condition,
         },
     };
-    let tracing = lake_run::trace(&settings, &traced, wanted.version, wanted.limit);
+    let tracing = lake_run::trace(&settings, &traced, wanted.version, wanted.limit.into());
     let trace = edge::block_on(tracing)??;
     for warning in &trace.warnings {
         tracing::warn!("{warning}");

@@ -236,7 +236,12 @@ fn a_replay_that_is_killed_at_any_stage_resolves_every_row_once() {
         (Change::before("meters/_lake/log/"), false),
         (Change::after("meters/_lake/log/"), true),
     ];
-    for table in ["rejection/readings", "standard/readings", "consumption/sums", "_lake/runs"] {
+    for table in [
+        "rejection/readings",
+        "standard/readings",
+        "consumption/sums",
+        "_lake/runs",
+    ] {
         let commit = format!("meters/{table}/_delta_log/");
         stages.extend([Change::before(&commit), Change::after(&commit)].map(|at| (at, true)));
     }

@@ -31,8 +31,14 @@ pub(super) fn list(
                 "{pattern} is a URL; this version of lake reads local files"
             )));
         }
-        if has_copies && !Path::new(pattern.fixed()).exists() {
-            warnings.push(format!("input {input}: {} is gone", pattern.fixed()));
+        let place = Path::new(pattern.fixed());
+        if has_copies
+            && !place.try_exists().map_err(|source| RunError::Io {
+                path: place.to_owned(),
+                source,
+            })?
+        {
+            warnings.push(format!("input {input}: {} is gone", place.display()));
             continue;
         }
         if pattern.is_fixed() {

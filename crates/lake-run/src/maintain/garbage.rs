@@ -25,6 +25,8 @@ const COMPARING: i64 = 3_600_000;
 #[derive(Debug, Default)]
 pub(super) struct Garbage {
     objects: Vec<(Path, u64)>,
+    /// Directories of which nothing stays, what a killed upload has left in them neither.
+    directories: Vec<Path>,
     tables: BTreeSet<String>,
     /// How many of the objects are commits that were prepared, and by how many attempts.
     prepared: usize,
@@ -54,7 +56,9 @@ impl Garbage {
     /// Every run leaves the commits that it has prepared, a run of maintenance too: those of a few
     /// runs wait until there is something else to do.
     pub(super) fn is_worth_a_run(&self) -> bool {
-        self.objects.len() > self.prepared || self.attempts > FEW_ATTEMPTS
+        self.objects.len() > self.prepared
+            || self.attempts > FEW_ATTEMPTS
+            || !self.directories.is_empty()
     }
 
     pub(super) fn tables(&self) -> impl Iterator<Item = &str> {
@@ -123,9 +127,9 @@ impl Garbage {
         Ok(())
     }
 
-    /// Takes copies of files that no run has kept: those below `raw` that are in none of the
-    /// directories `named`.
-    pub(super) async fn of_archive(&mut self, root: &Root, named: &HashSet<Path>) -> Result<()> {
+    /// Takes copies of files that no run has kept: those of attempts that are in none of the runs
+    /// that count.
+    pub(super) async fn of_archive(&mut self, root: &Root, count: &HashSet<String>) -> Result<()> {
         let store = root.store();
         let failed = |e| RunError::store(RAW, e);
         let inputs = store.list_with_delimiter(Some(&Path::from(RAW))).await;
@@ -135,13 +139,16 @@ impl Garbage {
                 let id = attempt
                     .filename()
                     .and_then(|name| name.strip_prefix("run-"));
-                if named.contains(&attempt) || id.is_none_or(|id| !self.is_over(id)) {
+                // What is not named by lake is somebody else's.
+                let id = id.filter(|id| began(id).is_some());
+                if id.is_none_or(|id| count.contains(id) || !self.is_over(id)) {
                     continue;
                 }
                 let mut copies = store.list(Some(&attempt));
                 while let Some(copy) = copies.try_next().await.map_err(failed)? {
                     self.objects.push((copy.location, copy.size));
                 }
+                self.directories.push(attempt);
             }
         }
         Ok(())
@@ -168,6 +175,7 @@ impl Garbage {
             }
         }
         root.prune(&paths).await;
+        root.remove_directories(&self.directories).await;
         let told = first.map(|error| {
             format!("{failures} objects could not be deleted, and stay until the next maintenance: {error}")
         });

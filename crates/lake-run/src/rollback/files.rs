@@ -5,6 +5,7 @@ use std::path::Path;
 
 use datafusion::prelude::col;
 use lake_delta::Snapshot;
+use lake_pipeline::OnEmpty;
 
 use super::{PendingAgain, Rollback, RollbackOptions, version};
 use crate::archive::{ARCHIVE, Archive, ArchivedFile};
@@ -28,6 +29,21 @@ struct LoadedFile {
     hash: String,
     size: i64,
     run: i64,
+}
+
+/// A file of an input.
+type Name<'a> = (&'a str, &'a str);
+
+/// What was loaded last of each file.
+fn newest(contents: &BTreeMap<Content, i64>) -> BTreeMap<Name<'_>, &Content> {
+    let mut newest: BTreeMap<Name<'_>, (i64, &Content)> = BTreeMap::new();
+    for (file, run) in contents {
+        let known = newest.entry((&file.input, &file.path));
+        let known = known.or_insert((*run, file));
+        *known = (*known).max((*run, file));
+    }
+    let newest = newest.into_iter();
+    newest.map(|(name, (_, file))| (name, file)).collect()
 }
 
 impl Rollback {
@@ -56,24 +72,19 @@ impl Rollback {
             }
             return Ok(());
         }
-        // Of a file that the undone runs have loaded several times, what they loaded last.
-        let mut undone: BTreeMap<(&str, &str), (i64, &Content)> = BTreeMap::new();
-        for (file, run) in now.iter().filter(|(file, _)| !then.contains_key(file)) {
-            let newest = undone
-                .entry((&file.input, &file.path))
-                .or_insert((*run, file));
-            *newest = (*newest).max((*run, file));
-        }
-        let size = |path: &str| Path::new(path).metadata().ok().map(|meta| meta.len());
-        let gone = undone.keys().map(|(_, path)| *path);
-        let gone: Vec<&str> = gone.filter(|path| size(path).is_none()).collect();
-        let archive = match gone.is_empty() || self.state.left(ARCHIVE).is_none() {
-            true => Archive::default(),
-            false => Archive::of(&self.state, gone.into_iter()).await?,
+        let (now, then) = (newest(&now), newest(&then));
+        let undone = now.into_iter();
+        let undone = undone.filter(|(name, content)| then.get(name) != Some(content));
+        let undone: Vec<&Content> = undone.map(|(_, content)| content).collect();
+        let archive = match self.state.left(ARCHIVE).is_some() {
+            true => Archive::of(&self.state, undone.iter().map(|file| file.path.as_str())).await?,
+            false => Archive::default(),
         };
-        for (_, file) in undone.into_values() {
-            let size = size(&file.path);
-            let copy = archive.copy(&file.input, &file.path, &file.hash);
+        for file in undone {
+            let size = self.size(file);
+            let waiting = archive.waiting(&file.input, &file.path);
+            // What waits already has come later than what is undone.
+            let copy = waiting.or_else(|| archive.copy(&file.input, &file.path, &file.hash));
             let copy = copy.filter(|_| size.is_none());
             self.plan.pending.push(PendingAgain {
                 input: file.input.clone(),
@@ -82,13 +93,22 @@ impl Rollback {
                 archived: copy.is_some(),
                 changed: size.is_some_and(|size| i64::try_from(size) != Ok(file.size)),
             });
-            self.waiting.extend(copy.map(|copy| ArchivedFile {
+            // A file that is there is what counts, whatever becomes of it afterwards.
+            self.waiting.extend(copy.or(waiting).map(|of| ArchivedFile {
                 run: self.state.finished + 1,
-                waits: true,
-                ..copy.as_ref().clone()
+                waits: copy.is_some(),
+                ..of.as_ref().clone()
             }));
         }
         Ok(())
+    }
+
+    /// How many bytes a file has; `None` where it is gone, or has lost what was in it.
+    fn size(&self, file: &Content) -> Option<u64> {
+        let size = Path::new(&file.path).metadata().ok()?.len();
+        let source = self.settings.pipeline.inputs.get(&file.input);
+        let is_loaded_empty = source.is_some_and(|source| source.on_empty == OnEmpty::Load);
+        (size > 0 || file.size == 0 || is_loaded_empty).then_some(size)
     }
 
     /// The contents that a version of `_lake/files` knows, each with the last run that loaded it.

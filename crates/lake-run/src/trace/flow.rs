@@ -25,31 +25,51 @@ pub(super) struct Flow {
     pub(super) sources: BTreeMap<String, Vec<(String, String)>>,
 }
 
-/// What each consumption table is computed from.
+/// What a transform says about where rows come from.
+#[derive(Default)]
+pub(super) struct Flows {
+    /// The consumption tables that were asked for, and those that are computed from them.
+    pub(super) tables: Vec<Flow>,
+    /// The input that each standard table is made of, by its name as `zone.name`.
+    pub(super) inputs: BTreeMap<String, String>,
+}
+
+/// Finds out what is computed from what, as far as it concerns one table, or all of them.
 pub(super) async fn flows(
     settings: &Settings,
     state: &State,
     transform: &Transform,
-) -> Result<Vec<Flow>> {
+    concerned: Option<&str>,
+) -> Result<Flows> {
     let load = Load::new(settings, state, transform, Work::default())?;
     let preparing = load.preparing();
     let planned = load.plan(&preparing).await?;
     let schemas = schemas(&planned);
-    let mut flows = Vec::new();
+    let mut flows = Flows::default();
     for planned in &planned {
         let (table, shaped) = (&planned.declared.table, &planned.shaped);
+        let name = dotted(&shaped.spec.name);
         if table.zone != Zone::Consumption {
+            let input = shape::driving_input(&shaped.plan);
+            flows.inputs.extend(input.map(|input| (name, input)));
             continue;
         }
         let sources = shape::sources(&shaped.plan).into_iter();
+        let sources: Vec<String> = sources.map(|source| dotted(&source)).collect();
+        let concerns =
+            |concerned: &str| concerned == name || sources.iter().any(|s| s == concerned);
+        if !concerned.is_none_or(concerns) {
+            continue;
+        }
         let mut flow = Flow {
-            table: dotted(&shaped.spec.name),
+            table: name,
             order: match table.key.is_empty() {
                 true => vec!["_run".to_owned()],
                 false => table.key.clone(),
             },
             sources: sources
-                .map(|source| (dotted(&source), Vec::new()))
+                .into_iter()
+                .map(|source| (source, Vec::new()))
                 .collect(),
         };
         for field in shaped.spec.schema.fields() {
@@ -69,7 +89,7 @@ pub(super) async fn flows(
                 pairs.push((column.clone(), there.clone()));
             }
         }
-        flows.push(flow);
+        flows.tables.push(flow);
     }
     Ok(flows)
 }

@@ -1,7 +1,8 @@
 //! Finding rows, and what they say about where they are from.
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use std::collections::HashSet;
+
+use arrow::array::{Array, RecordBatch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
@@ -20,11 +21,9 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// A value that is not NULL.
     pub(super) fn value(&self, column: &str) -> Option<ScalarValue> {
         let values = self.batch.column_by_name(column)?;
-        let value = ScalarValue::try_from_array(values, 0).ok()?;
-        (!value.is_null()).then_some(value)
+        ScalarValue::try_from_array(values, 0).ok()
     }
 
     pub(super) fn text(&self, column: &str) -> Option<&str> {
@@ -51,10 +50,16 @@ impl Tracing<'_> {
         condition: Option<&str>,
     ) -> Result<(Vec<Found>, bool)> {
         let condition = condition.unwrap_or("true");
+        let order = self.order(table).await?;
+        let order: Vec<String> = order.iter().map(|column| quoted(column)).collect();
+        let (zone, name) = table.split_once('.').unwrap_or_default();
         // On a line of its own, a comment at its end takes nothing away.
         let sql = format!(
-            "SELECT * FROM {table} WHERE ({condition}\n) ORDER BY {} LIMIT {}",
-            self.order(table).join(", "),
+            "SELECT * FROM {}.{} WHERE ({condition}\n) {} {} LIMIT {}",
+            quoted(zone),
+            quoted(name),
+            if order.is_empty() { "" } else { "ORDER BY" },
+            order.join(", "),
             self.limit.saturating_add(1)
         );
         let answer = self.tables.answer(&sql).await?;
@@ -64,19 +69,28 @@ impl Tracing<'_> {
         Ok((found, more))
     }
 
+    /// The columns of a table.
+    pub(super) async fn columns(&self, table: &str) -> Result<HashSet<String>> {
+        let failed = |e: DataFusionError| RunError::sql(table, &e);
+        let reference = TableReference::parse_str(table);
+        let provider = self.tables.session.table_provider(reference).await;
+        let schema = provider.map_err(failed)?.schema();
+        let names = schema.fields().iter().map(|field| field.name().clone());
+        Ok(names.collect())
+    }
+
     /// What rows are shown in the order of.
-    fn order(&self, table: &str) -> Vec<String> {
-        if let Some(flow) = self.flows.iter().find(|flow| flow.table == table) {
-            return flow.order.clone();
-        }
-        let columns = match table.split_once('.') {
-            Some(("rejection", _)) => ["file", "line"],
-            _ => ["_file", "_line"],
+    async fn order(&self, table: &str) -> Result<Vec<String>> {
+        let known = self.columns(table).await?;
+        let mut flows = self.flows.tables.iter();
+        let mut order = match flows.find(|flow| flow.table == table) {
+            Some(flow) => flow.order.clone(),
+            None if table.starts_with("consumption.") => vec!["_run".to_owned()],
+            None if table.starts_with("rejection.") => ["file", "line"].map(str::to_owned).to_vec(),
+            None => ["_file", "_line"].map(str::to_owned).to_vec(),
         };
-        match table.starts_with("consumption.") {
-            true => vec!["_run".to_owned()],
-            false => columns.map(str::to_owned).to_vec(),
-        }
+        order.retain(|column| known.contains(column));
+        Ok(order)
     }
 
     /// The rows of a record.
@@ -98,7 +112,7 @@ impl Tracing<'_> {
         let frame = self.tables.session.table(reference).await.map_err(failed)?;
         let frame = frame.filter(condition).map_err(failed)?;
         let total = frame.clone().count().await.map_err(failed)?;
-        let order = self.order(table).into_iter();
+        let order = self.order(table).await?.into_iter();
         let order = order
             .map(|column| ident(column).sort(true, false))
             .collect();
@@ -154,30 +168,30 @@ impl Tracing<'_> {
             true => ("file", "line", "run"),
             false => ("_file", "_line", "_run"),
         };
-        let number = |column: &str| {
-            let values = found.batch.column_by_name(column)?;
-            values
-                .as_primitive_opt::<Int64Type>()
-                .map(|values| values.value(0))
+        let number = |column: &str| match found.value(column)? {
+            ScalarValue::Int64(number) | ScalarValue::TimestampMicrosecond(number, _) => number,
+            _ => None,
         };
-        let mut record = self.record(
-            found.text(of_file)?.to_owned(),
-            number(of_line)?,
-            number(of_run).unwrap_or(self.last),
-        );
+        let mut record = self.record(found.text(of_file)?.to_owned(), number(of_line)?);
+        record.of = number("received_at").zip(number(of_run));
+        record.input = match is_rejected {
+            true => table.split_once('.').map(|(_, input)| input.to_owned()),
+            false => self.flows.inputs.get(table).cloned(),
+        };
         if is_rejected {
             record.raw = found.text("raw").map(str::to_owned);
         }
         Some(record)
     }
 
-    pub(super) fn record(&self, file: String, line: i64, run: i64) -> Record {
+    pub(super) fn record(&self, file: String, line: i64) -> Record {
         Record {
             file,
             line,
             raw: None,
             note: None,
-            run,
+            input: None,
+            of: None,
         }
     }
 
@@ -194,4 +208,9 @@ impl Tracing<'_> {
             release: TransformRecord::default(),
         })
     }
+}
+
+/// A name as SQL takes it, whatever it is.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }

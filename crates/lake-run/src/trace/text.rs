@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 use lake_plugin::Declaration;
-use lake_reader::{Layout, LocalFile, Options, ReadError, Reader, Source};
+use lake_reader::{
+    ExtraColumns, Layout, LocalFile, MissingColumns, Options, ReadError, Reader, Source,
+};
 use tokio::runtime::Handle;
 
 use super::{Record, Trace, TracedRow, Tracing};
@@ -22,11 +24,14 @@ struct Loaded {
     input: String,
     size: i64,
     modified: i64,
+    received_at: i64,
     hash: String,
+    #[serde(default)]
+    skipped: bool,
 }
 
-/// The texts of the records that begin on each line.
-type Texts = BTreeMap<i64, Vec<String>>;
+/// A text of a record that begins on a line, and how many records do.
+type Texts = BTreeMap<i64, (String, u64)>;
 
 impl Tracing<'_> {
     /// Fills in the text of every record that has none.
@@ -51,10 +56,26 @@ impl Tracing<'_> {
             true => Archive::of(self.state, paths.iter().copied()).await?,
             false => Archive::default(),
         };
-        // Of a file, the content that the run had which wrote the row.
         let content = |record: &Record| {
-            let mut contents = loaded.iter();
-            contents.rfind(|loaded| loaded.path == record.file && loaded.run <= record.run)
+            let is_of = |loaded: &&Loaded| {
+                loaded.path == record.file
+                    && record
+                        .input
+                        .as_ref()
+                        .is_none_or(|input| *input == loaded.input)
+            };
+            // No two contents of a file were received at one time. A row that is not as it was when it
+            // was read may say another time: then the run that wrote it counts.
+            let received = record.of.map(|(received, _)| received);
+            let mut exact = loaded.iter().filter(is_of);
+            let exact = exact.rfind(|loaded| Some(loaded.received_at) == received);
+            let last = record.of.map_or(i64::MAX, |(_, run)| run);
+            exact.or_else(|| {
+                loaded
+                    .iter()
+                    .filter(is_of)
+                    .rfind(|loaded| loaded.run <= last)
+            })
         };
         let mut lines: BTreeMap<&Loaded, BTreeSet<i64>> = BTreeMap::new();
         for record in &without {
@@ -75,18 +96,16 @@ impl Tracing<'_> {
                     "no file that is loaded is known by this name".to_owned(),
                 ),
                 Some(Err(why)) => (None, why.clone()),
-                Some(Ok(texts)) => match texts.get(&record.line).map(Vec::as_slice) {
-                    Some([one]) => {
+                Some(Ok(texts)) => match texts.get(&record.line) {
+                    Some((one, 1)) => {
                         record.raw = Some(one.clone());
                         continue;
                     }
-                    Some(many) => (
-                        None,
-                        format!(
-                            "{} records begin on this line, and it is one of them",
-                            many.len()
-                        ),
-                    ),
+                    Some((_, many)) => {
+                        let note =
+                            format!("{many} records begin on this line, and it is one of them");
+                        (None, note)
+                    }
                     None => (None, "no record begins on this line".to_owned()),
                 },
             };
@@ -101,12 +120,13 @@ impl Tracing<'_> {
             .iter()
             .map(|path| format!("'{}'", path.replace('\'', "''")));
         let sql = format!(
-            "SELECT input, path, size, CAST(modified AS BIGINT) AS modified, hash, run \
-             FROM _lake.files WHERE path IN ({})",
+            "SELECT * REPLACE (CAST(modified AS BIGINT) AS modified, \
+             CAST(received_at AS BIGINT) AS received_at) FROM _lake.files WHERE path IN ({})",
             quoted.collect::<Vec<_>>().join(", ")
         );
         let answer = self.tables.answer(&sql).await?;
         let mut loaded = rows::<Loaded>("_lake/files", &answer.batches)?;
+        loaded.retain(|loaded| !loaded.skipped);
         loaded.sort_unstable();
         Ok(loaded)
     }
@@ -139,7 +159,12 @@ impl Tracing<'_> {
             };
             return Ok(Err(format!("{what}, and there is no copy of it")));
         };
-        let layout = layout(declared)?;
+        // What was loaded fitted the release of then.
+        let layout = Layout {
+            missing_columns: MissingColumns::Null,
+            extra_columns: ExtraColumns::Ignore,
+            ..layout(declared)?
+        };
         let pipeline = &self.settings.pipeline;
         let options = options(&pipeline.limits, pipeline.inputs.get(&content.input));
         let reading = move || texts(source.as_ref(), &layout, options, &lines);
@@ -167,10 +192,8 @@ fn texts(
         for (row, line) in block.lines.values().iter().enumerate() {
             beyond = lines.last().is_none_or(|last| line > last);
             if lines.contains(line) {
-                texts
-                    .entry(*line)
-                    .or_default()
-                    .push(block.raw(row).into_owned());
+                let text = || (block.raw(row).into_owned(), 0);
+                texts.entry(*line).or_insert_with(text).1 += 1;
             }
         }
         if beyond {

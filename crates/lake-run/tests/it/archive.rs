@@ -206,6 +206,116 @@ async fn a_file_that_somebody_takes_away_after_the_rollback_is_not_loaded() {
 }
 
 #[tokio::test]
+async fn what_was_read_from_a_copy_once_does_not_wait_for_ever() {
+    let lake = of_two_runs().await;
+    let wednesday = fs::read_to_string(lake.input("wednesday.csv")).unwrap();
+    let loads = async |expected: u64| {
+        let record = lake.publish().await;
+        assert_eq!(
+            record.inputs.first().map(|input| input.files),
+            Some(expected)
+        );
+    };
+    lake.take_away("wednesday.csv");
+    back(&lake, to(1)).await.unwrap();
+    loads(2).await;
+    // It is there again when that is undone, and somebody takes it away for good.
+    lake.receive("wednesday.csv", 240, &wednesday);
+    back(&lake, to(3)).await.unwrap();
+    lake.take_away("wednesday.csv");
+    loads(1).await;
+    assert_nothing_to_do(lake.run_through(&healthy()).await);
+}
+
+#[tokio::test]
+async fn a_file_that_had_come_back_to_what_it_was_is_not_pending_after_a_rollback() {
+    let lake = Lake::new().await.archiving();
+    let tuesday = fs::read_to_string(lake.input("tuesday.csv")).unwrap();
+    lake.publish().await;
+    let before = lake.tables().await;
+    lake.correction_and_news();
+    lake.publish().await;
+    lake.receive("tuesday.csv", 500, &tuesday);
+    lake.publish().await;
+    lake.take_away("tuesday.csv");
+    lake.take_away("wednesday.csv");
+    back(&lake, to(1)).await.unwrap();
+    let waiting = lake
+        .rows("SELECT right(path, 13) FROM _lake.archive WHERE waits")
+        .await;
+    assert_eq!(waiting, ["wednesday.csv"]);
+    assert_eq!(lake.tables().await.difference(&before, 4), None);
+}
+
+#[tokio::test]
+async fn a_file_that_has_become_empty_is_gone_for_a_rollback_too() {
+    let lake = of_two_runs().await;
+    let before = lake.tables().await;
+    lake.receive("wednesday.csv", 500, "");
+    back(&lake, to(1)).await.unwrap();
+    lake.publish().await;
+    assert_eq!(lake.tables().await.difference(&before, 4), None);
+}
+
+#[tokio::test]
+async fn a_reload_goes_on_without_a_file_whose_copy_is_lost_once_it_is_set_aside() {
+    let lake = of_two_runs().await;
+    lake.take_away("wednesday.csv");
+    let copy = lake
+        .rows("SELECT copy FROM _lake.archive WHERE path LIKE '%wednesday.csv'")
+        .await;
+    fs::remove_file(lake.root.path().join("utility").join(&copy[0])).unwrap();
+    let error = load_again(&lake, None).await.unwrap_err();
+    assert!(error.to_string().contains("lake skip"), "{error}");
+    skip_through(&lake, &healthy(), "wednesday.csv", false)
+        .await
+        .unwrap();
+    published(load_again(&lake, None).await);
+    let left = lake
+        .rows("SELECT DISTINCT right(_file, 13) FROM standard.readings")
+        .await;
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[tokio::test]
+async fn an_archive_that_is_lost_is_made_anew_and_no_copy_goes() {
+    let lake = of_two_runs().await;
+    fs::remove_dir_all(lake.root.path().join("utility/_lake/archive")).unwrap();
+    let error = failed(lake.run_through(&healthy()).await);
+    assert!(
+        matches!(&error, RunError::Lost { table, .. } if table == "_lake/archive"),
+        "{error}"
+    );
+    let mut settings = lake.settings(&healthy());
+    settings
+        .pipeline
+        .inputs
+        .get_mut("readings")
+        .unwrap()
+        .archive = false;
+    published(reload(&settings, None).await);
+    assert_nothing_to_do(lake.run_through(&healthy()).await);
+    settings.clock = three_hours_later;
+    lake_run::maintain(&settings).await.unwrap();
+    assert_eq!(copies(&lake).len(), 4);
+}
+
+#[tokio::test]
+async fn a_directory_that_is_gone_stops_runs_again_once_nothing_waits() {
+    let lake = of_two_runs().await;
+    lake.take_away("wednesday.csv");
+    back(&lake, to(1)).await.unwrap();
+    lake.publish().await;
+    let elsewhere = lake_testing::Directory::new().unwrap();
+    let place = elsewhere.path().join("in");
+    let settings = lake.settings(&healthy());
+    fs::rename(lake.input(""), &place).unwrap();
+    let outcome = run(&settings).await;
+    fs::rename(&place, lake.input("")).unwrap();
+    assert!(failed(outcome).to_string().contains("does not exist"));
+}
+
+#[tokio::test]
 async fn a_rollback_is_refused_where_a_file_is_gone_that_was_not_archived() {
     let lake = Lake::new().await;
     lake.publish().await;

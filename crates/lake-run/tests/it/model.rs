@@ -1,5 +1,6 @@
 //! Whatever happens, and in whatever order: a lake says what a model of it in memory says.
 
+mod again;
 mod steps;
 mod undo;
 mod world;
@@ -219,6 +220,9 @@ impl Play {
             Step::Maintained(runs, at) => self.maintained(*runs, *at).await,
             Step::Remembered => self.remember().await,
             Step::BroughtBack(at) => self.brought_back(*at).await,
+            Step::Reloaded(file, at) => self.reloaded(*file, *at).await,
+            Step::SetAside(file, at) => self.set_aside(*file, *at).await,
+            Step::NotAside(file, at) => self.not_aside(*file, *at).await,
             Step::AskedDuring(at) => {
                 let store = self.store();
                 let mut seen = None;

@@ -67,6 +67,12 @@ pub(super) enum Step {
     Remembered,
     /// What was remembered is brought back, unless that is killed on the way.
     BroughtBack(Option<Point>),
+    /// A file is loaded once more, unless that is killed on the way.
+    Reloaded(usize, Option<Point>),
+    /// A file is set aside, unless that is killed on the way.
+    SetAside(usize, Option<Point>),
+    /// It is not set aside any more.
+    NotAside(usize, Option<Point>),
     /// Somebody asks while a run is held at a point.
     AskedDuring(Point),
     Outside(Outside),
@@ -94,19 +100,25 @@ impl fmt::Display for Step {
             Self::Overtaken(at) => write!(f, "it runs, and is overtaken at {at}"),
             Self::AtOnce => write!(f, "it runs twice at once"),
             Self::Asked => write!(f, "it is queried"),
-            Self::Maintained(runs, None) => write!(f, "it is maintained, keeping {runs} runs"),
-            Self::Maintained(runs, Some(at)) => {
-                write!(
-                    f,
-                    "it is maintained, keeping {runs} runs, and that is killed at {at}"
-                )
+            Self::Maintained(runs, at) => {
+                write!(f, "it is maintained, keeping {runs} runs{}", or_killed(*at))
             }
             Self::Remembered => write!(f, "somebody remembers this"),
-            Self::BroughtBack(None) => write!(f, "what was remembered is brought back"),
-            Self::BroughtBack(Some(at)) => {
+            Self::BroughtBack(at) => {
+                write!(f, "what was remembered is brought back{}", or_killed(*at))
+            }
+            Self::Reloaded(file, at) => {
+                write!(f, "{} is loaded again{}", NAMES[*file], or_killed(*at))
+            }
+            Self::SetAside(file, at) => {
+                write!(f, "{} is set aside{}", NAMES[*file], or_killed(*at))
+            }
+            Self::NotAside(file, at) => {
                 write!(
                     f,
-                    "what was remembered is brought back, and that is killed at {at}"
+                    "{} is set aside no longer{}",
+                    NAMES[*file],
+                    or_killed(*at)
                 )
             }
             Self::AskedDuring(at) => write!(f, "it runs, and is queried at {at}"),
@@ -117,6 +129,10 @@ impl fmt::Display for Step {
             }
         }
     }
+}
+
+fn or_killed(at: Option<Point>) -> String {
+    at.map_or_else(String::new, |at| format!(", and that is killed at {at}"))
 }
 
 impl fmt::Debug for Step {
@@ -198,6 +214,7 @@ fn event() -> impl Strategy<Value = Step> {
     let when = prop::sample::select(vec![When::BeforeTheSeal, When::BeforeTheCommit]);
     let redelivered = (0..NAMES.len(), 0_u64..40);
     let outlived = ((1..WRITES), 0_usize..150);
+    let to_a_file = || (0..NAMES.len(), prop::option::of(point()));
     prop_oneof![
         1 => redelivered.prop_map(|(file, minute)| Step::Redelivered(file, minute)),
         3 => Just(Step::Run),
@@ -210,6 +227,9 @@ fn event() -> impl Strategy<Value = Step> {
         2 => (1_u64..4, prop::option::of(point())).prop_map(|(runs, at)| Step::Maintained(runs, at)),
         2 => Just(Step::Remembered),
         2 => prop::option::of(point()).prop_map(Step::BroughtBack),
+        2 => to_a_file().prop_map(|(file, at)| Step::Reloaded(file, at)),
+        2 => to_a_file().prop_map(|(file, at)| Step::SetAside(file, at)),
+        1 => to_a_file().prop_map(|(file, at)| Step::NotAside(file, at)),
         2 => point().prop_map(Step::AskedDuring),
         2 => outside().prop_map(Step::Outside),
         3 => (when, outside(), any::<bool>())

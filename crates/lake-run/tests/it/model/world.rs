@@ -85,30 +85,39 @@ impl File {
         )
     }
 
+    /// What is known of it where it is loaded.
     fn row(&self) -> String {
-        let text = self.text();
         let rejected = self.rows.iter().filter(|row| !row.is_accepted()).count();
-        [
-            "file",
-            self.name,
-            &text.len().to_string(),
-            &Self::received(self.minute),
-            blake3::hash(text.as_bytes()).to_hex().as_str(),
-            &self.rows.len().to_string(),
-            &(self.rows.len() - rejected).to_string(),
-            &rejected.to_string(),
-        ]
-        .join("|")
+        self.known([self.rows.len(), self.rows.len() - rejected, rejected])
+    }
+
+    /// And where it is set aside.
+    fn row_aside(&self) -> String {
+        self.known([0; 3])
+    }
+
+    fn known(&self, counts: [usize; 3]) -> String {
+        let text = self.text();
+        let hash = blake3::hash(text.as_bytes()).to_hex();
+        let [rows, accepted, rejected] = counts;
+        let (name, size, modified) = (self.name, text.len(), Self::received(self.minute));
+        format!("file|{name}|{size}|{modified}|{hash}|{rows}|{accepted}|{rejected}")
     }
 }
 
 /// The files that are waiting, loaded or not, by name.
 pub(super) type Inputs = BTreeMap<&'static str, File>;
 
-/// A state that the tables can be in: which contents of which files were loaded, in this order.
+/// A state that the tables can be in: what became of which contents of which files, in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct World {
-    loads: Vec<Load>,
+    events: Vec<Event>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Event {
+    Loaded(Load),
+    SetAside(File),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +126,8 @@ struct Load {
     /// Minutes, and how often it was later for no other reason than that it is other content. No
     /// two files share a minute, so that a second one settles nothing between files.
     received: (u64, u64),
+    /// Whether what the file had yielded before goes.
+    replaces: bool,
 }
 
 impl World {
@@ -124,33 +135,93 @@ impl World {
     pub(super) fn after_a_run(&self, inputs: &Inputs) -> Self {
         let mut world = self.clone();
         for file in self.pending(inputs) {
-            // New content of a file was received after its earlier content, whatever its time says.
-            let received = match self.last(file.name) {
-                Some(earlier) if earlier.received >= (file.minute, 0) => {
-                    (earlier.received.0, earlier.received.1 + 1)
-                }
-                _ => (file.minute, 0),
-            };
-            world.loads.push(Load {
+            world.events.push(Event::Loaded(Load {
                 file: file.clone(),
-                received,
-            });
+                received: self.received(file),
+                replaces: false,
+            }));
         }
         world
+    }
+
+    /// New content of a file was received after its earlier content, whatever its time says.
+    fn received(&self, file: &File) -> (u64, u64) {
+        match self.last(file.name) {
+            Some(earlier) if earlier.received >= (file.minute, 0) => {
+                (earlier.received.0, earlier.received.1 + 1)
+            }
+            _ => (file.minute, 0),
+        }
+    }
+
+    /// The same state after a file was loaded once more; `None` where that is refused.
+    pub(super) fn after_a_reload(&self, file: &File) -> Option<Self> {
+        let last = self
+            .last(file.name)
+            .filter(|_| self.set_aside(file.name).is_none())?;
+        let received = match last.file.rows == file.rows {
+            true => last.received,
+            false => self.received(file),
+        };
+        let mut world = self.clone();
+        world.events.push(Event::Loaded(Load {
+            file: file.clone(),
+            received,
+            replaces: true,
+        }));
+        Some(world)
+    }
+
+    /// The same state after a file was set aside.
+    pub(super) fn without(&self, file: &File) -> Self {
+        let mut world = self.clone();
+        let is_so = self.set_aside(file.name);
+        if is_so.is_none_or(|aside| aside.rows != file.rows) {
+            world.events.push(Event::SetAside(file.clone()));
+        }
+        world
+    }
+
+    /// The same state after a file was brought back; `None` where it is not set aside.
+    pub(super) fn with(&self, name: &str) -> Option<Self> {
+        let mut world = self.clone();
+        let is_aside = |event: &Event| matches!(event, Event::SetAside(file) if file.name == name);
+        world.events.retain(|event| !is_aside(event));
+        (world != *self).then_some(world)
     }
 
     /// The files that a run would load.
     pub(super) fn pending<'a>(&self, inputs: &'a Inputs) -> Vec<&'a File> {
         let files = inputs.values();
         let is_new = |file: &&File| {
-            let last = self.last(file.name);
+            let (last, aside) = (self.last(file.name), self.set_aside(file.name));
             last.is_none_or(|last| last.file.rows != file.rows)
+                && aside.is_none_or(|aside| aside.rows != file.rows)
         };
         files.filter(is_new).collect()
     }
 
     fn last(&self, name: &str) -> Option<&Load> {
-        self.loads.iter().rfind(|load| load.file.name == name)
+        self.loads().rfind(|load| load.file.name == name)
+    }
+
+    fn loads(&self) -> impl DoubleEndedIterator<Item = &Load> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Loaded(load) => Some(load),
+            Event::SetAside(_) => None,
+        })
+    }
+
+    /// The content of a file that was set aside, where it was not loaded since.
+    fn set_aside(&self, name: &str) -> Option<&File> {
+        let is_it = |event: &&Event| match event {
+            Event::Loaded(load) => load.file.name == name,
+            Event::SetAside(file) => file.name == name,
+        };
+        match self.events.iter().rfind(is_it)? {
+            Event::SetAside(file) => Some(file),
+            Event::Loaded(_) => None,
+        }
     }
 
     /// Everything that the tables have to say, as [`SEEN`] asks for it, in order.
@@ -159,8 +230,19 @@ impl World {
         let mut newest: BTreeMap<(u8, String), (Sequence, &Load, Reading)> = BTreeMap::new();
         // A row that is rejected again at the same place of the same file is the same row.
         let mut rejected: BTreeMap<(&str, usize, String), (&Load, usize)> = BTreeMap::new();
-        for load in &self.loads {
+        for event in &self.events {
+            let load = match event {
+                Event::Loaded(load) => load,
+                Event::SetAside(file) => {
+                    seen.push(file.row_aside());
+                    continue;
+                }
+            };
             seen.push(load.file.row());
+            if load.replaces {
+                newest.retain(|_, (_, stored, _)| stored.file.name != load.file.name);
+                rejected.retain(|(name, ..), _| *name != load.file.name);
+            }
             let mut offset = 0;
             for (index, row) in load.file.rows.iter().enumerate() {
                 let line = index + 2;
