@@ -11,6 +11,7 @@ use deltalake::kernel::Add;
 use deltalake::logstore::LogStoreRef;
 use deltalake::{DeltaTable, DeltaTableError};
 use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
 /// The table property that says which pipeline a table belongs to.
@@ -145,25 +146,24 @@ impl Snapshot {
     pub async fn open(root: &Root, pipeline: &str, name: &str) -> Result<Option<Self>> {
         let place = root.child(name);
         let log_store = place.log_store();
-        let mut table = DeltaTable::new(LogStoreRef::clone(&log_store));
-        // Asking first whether there is a table would list all of its log.
-        if table.load().await.is_err() {
-            let is_there = log_store.is_delta_table_location().await;
-            if !is_there.map_err(|e| Error::delta(name, e))? {
-                refuse_strangers(&place, name).await?;
-                return Ok(None);
-            }
-            // Somebody may have made it just now.
-            if let Err(error) = table.load().await {
-                // Where all of a log is an empty file, as a power cut leaves it, there is no table yet.
-                let prefix = Path::from("_delta_log");
-                let log = place.store().list_with_delimiter(Some(&prefix)).await;
-                let log = log.map_err(|e| Error::store(name, e))?;
-                return match log.objects.iter().all(|object| object.size == 0) {
-                    true => Ok(None),
-                    false => Err(unreadable(name, error)),
-                };
-            }
+        if !is_there(&place, &log_store, name).await? {
+            refuse_strangers(&place, name).await?;
+            return Ok(None);
+        }
+        let mut table = DeltaTable::new(log_store);
+        if let Err(error) = table.load().await {
+            // Where all of a log is an empty file, as a power cut leaves it, there is no table yet.
+            let prefix = Path::from("_delta_log");
+            let log = place.store().list_with_delimiter(Some(&prefix)).await;
+            let log = log.map_err(|e| Error::store(name, e))?;
+            let mut commits = log.objects.iter().filter(|object| {
+                let name = object.location.filename();
+                name != Some(LAST_CHECKPOINT)
+            });
+            return match commits.all(|object| object.size == 0) {
+                true => Ok(None),
+                false => Err(unreadable(name, error)),
+            };
         }
         Self::of(place, pipeline, name, table).await.map(Some)
     }
@@ -359,6 +359,24 @@ pub(crate) fn plain(schema: &SchemaRef) -> SchemaRef {
         Arc::new(field.as_ref().clone().with_data_type(data_type))
     });
     Arc::new(Schema::new(fields.collect::<arrow::datatypes::Fields>()))
+}
+
+/// Where a log says what its last checkpoint is.
+const LAST_CHECKPOINT: &str = "_last_checkpoint";
+
+/// Whether there is a table. The library finds out by listing all of a log; most tables have what
+/// its list begins with, or where its end is found.
+async fn is_there(place: &Root, log_store: &LogStoreRef, name: &str) -> Result<bool> {
+    for object in ["00000000000000000000.json", LAST_CHECKPOINT] {
+        let path = Path::from("_delta_log").join(object);
+        match place.store().head(&path).await {
+            Ok(_) => return Ok(true),
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(Error::store(name, error)),
+        }
+    }
+    let is_there = log_store.is_delta_table_location().await;
+    is_there.map_err(|e| Error::delta(name, e))
 }
 
 /// Directories of our own attempts may lie where a table is to be; anything

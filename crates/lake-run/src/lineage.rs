@@ -180,6 +180,10 @@ mod tests {
     use super::*;
 
     async fn lineage(sql: &str) -> Lineage {
+        lineage_by("day", sql).await
+    }
+
+    async fn lineage_by(column: &str, sql: &str) -> Lineage {
         let session = SessionContext::new();
         crate::shape::register_zones(&session).unwrap();
         let schema = |columns: &[&str]| {
@@ -197,7 +201,7 @@ mod tests {
             text: sql,
         };
         let parameters = crate::parameters::tests::some();
-        trace(&session, &sql, &parameters, &["day".to_owned()], &schemas)
+        trace(&session, &sql, &parameters, &[column.to_owned()], &schemas)
             .await
             .unwrap()
     }
@@ -218,6 +222,19 @@ mod tests {
             lineage(sql).await,
             Lineage::from([found("standard/a", "day")])
         );
+    }
+
+    #[tokio::test]
+    async fn a_column_of_any_name_is_traced() {
+        for name in ["Day", "the day", "a.day"] {
+            let sql = format!("SELECT day AS \"{name}\", sum(x) AS x FROM standard.a GROUP BY 1");
+            let traced = lineage_by(name, &sql).await;
+            assert_eq!(
+                traced,
+                Lineage::from([found("standard/a", "day")]),
+                "{name}"
+            );
+        }
     }
 
     #[tokio::test]

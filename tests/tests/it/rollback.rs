@@ -299,6 +299,32 @@ fn undone_files_that_are_gone_are_named_before_anything_is_done() {
 }
 
 #[test]
+fn a_bad_release_is_undone_although_its_files_are_gone_where_copies_are_kept() {
+    const ARCHIVE: [&str; 2] = ["--set", "inputs.readings.archive=true"];
+    let mut days = Days::begin();
+    days.publish("1.0.0");
+    days.day(1);
+    days.team.lake.publish(&ARCHIVE);
+    days.publish("1.1.0");
+    for day in 2..=3 {
+        days.day(day);
+        days.team.lake.publish(&ARCHIVE);
+        fs::remove_file(days.file(&format!("day-{day}.csv"))).unwrap();
+    }
+    days.assert_daily(&[(1, 1), (2, 1000), (3, 1000)]);
+    days.command("rollback", &["--version", "1", "--yes"])
+        .assert_prints(&["day-2.csv (gone; there is a copy)", "is blocked"]);
+    days.assert_daily(&[(1, 1)]);
+    let next = days.team.lake.run(&[]);
+    next.assert(
+        0,
+        &["2 files are gone, and read from the archive", "day-3.csv"],
+    );
+    next.assert_prints(&["meters 1.0.0"]);
+    days.assert_daily(&[(1, 1), (2, 1), (3, 1)]);
+}
+
+#[test]
 fn a_rollback_says_what_it_did_to_programs_and_what_it_needs_to_people() {
     let mut days = Days::begin();
     days.publish("1.0.0");

@@ -19,7 +19,7 @@ async fn a_run_of_one_small_file_asks_for_this_much() {
     expect![[r#"
         Delete 1
         Get 82
-        Head 12
+        Head 23
         List 14
         Put 16
     "#]]
@@ -39,7 +39,7 @@ async fn a_run_that_finds_nothing_reads_this_much_and_writes_nothing() {
     );
     expect![[r#"
         Get 17
-        Head 2
+        Head 4
         List 3
     "#]]
     .assert_eq(&by_kind(&store));

@@ -65,6 +65,48 @@ fn assert_same(found: &Tables, expected: &Tables) {
 }
 
 #[tokio::test]
+async fn each_of_fifty_runs_is_seen_as_it_had_left_the_tables_before_and_after_maintenance() {
+    const RUNS: i64 = 50;
+    const KEPT: i64 = 20;
+    let lake = Lake::empty().await;
+    let sql = "SELECT concat_ws('|', meter_id, start_time, usage_kwh, _file, _run) FROM \
+               standard.readings UNION ALL SELECT concat_ws('|', customer_id, usage_date, \
+               usage_kwh, readings, _run) FROM consumption.daily_usage";
+    let settings = lake.settings(&healthy());
+    let seen =
+        async |run: Option<i64>| Ok::<_, RunError>(in_order(&query(&settings, sql, run).await?));
+    let mut left = Vec::new();
+    for run in 1..=RUNS {
+        let (meter, day) = (run % 3, 1 + run % 5);
+        let row = format!(
+            "C-{meter},M000000{meter},2020-02-0{day}T00:00:00Z,2020-02-0{day}T01:00:00Z,{run}.000,north"
+        );
+        more(&lake, &format!("{run:02}.csv"), run.unsigned_abs(), &row);
+        assert_eq!(lake.publish().await.run, run);
+        left.push(seen(None).await.unwrap());
+    }
+    for (run, left) in (1..).zip(&left) {
+        assert_eq!(seen(Some(run)).await.unwrap(), *left, "run {run}");
+    }
+    let done = maintain_through(&lake, &healthy(), KEPT.unsigned_abs())
+        .await
+        .unwrap();
+    assert_eq!(done.horizon, RUNS - KEPT);
+    for (run, left) in (1..).zip(&left) {
+        match seen(Some(run)).await {
+            Ok(seen) => assert_eq!(seen, *left, "run {run}, after maintenance"),
+            Err(error) => {
+                assert!(run < RUNS - KEPT, "run {run}: {error}");
+                assert!(
+                    matches!(error, RunError::Refused { .. }),
+                    "run {run}: {error}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn small_files_are_put_together_and_no_row_changes() {
     let (lake, left) = of_four_runs().await;
     let done = maintain_through(&lake, &healthy(), 20).await.unwrap();
