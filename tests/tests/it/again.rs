@@ -165,6 +165,28 @@ fn rows_that_were_rejected_wrongly_are_read_once_more_by_the_release_that_mends_
         "{sums:#}"
     );
 
+    command(&team, "trace", &["--file", "day.csv", "--line", "3"]).assert_prints(&[
+        "standard.readings\n",
+        "day.csv, line 3\n    | C-1,M0000001,",
+        "written by run 3: replay of ",
+        "meters 1.1.0 (",
+        "went to consumption.sums: 1 row with meter_id = M0000001\n    meter_id M0000001, readings 2",
+        "rejection.readings\n",
+        "went to standard.readings: 1 row with _file = ",
+        "run 3 has resolved it\n",
+    ]);
+    command(&team, "trace", &["--file", "day.csv", "--line", "4"]).assert_prints(&[
+        "0 rows with",
+        "a later version of its key has taken its place since",
+    ]);
+    command(
+        &team,
+        "trace",
+        &["--table", "standard.readings", "--where", "false"],
+    )
+    .assert_prints(&["there is no such row"]);
+    command(&team, "trace", &["--file", "day.csv"]).assert(2, &["--line"]);
+
     // As if the right release had loaded the files in the first place.
     let right = self::team("1.1.0");
     for (name, hour) in [("day.csv", 1), ("later.csv", 2)] {

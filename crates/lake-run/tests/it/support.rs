@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -33,6 +33,8 @@ pub(crate) struct Lake {
     rejected: Option<&'static str>,
     /// Whether copies of files are kept.
     archives: bool,
+    /// Whether the transform takes a usage that is a little below zero.
+    is_lenient: bool,
 }
 
 impl Lake {
@@ -67,6 +69,7 @@ impl Lake {
             inputs: Arc::new(Directory::new().unwrap()),
             rejected: None,
             archives: false,
+            is_lenient: false,
         };
         transform_is_built(&lake).await;
         lake
@@ -112,6 +115,11 @@ impl Lake {
         self
     }
 
+    /// From now on, another transform is used, which takes a usage that is a little below zero.
+    pub(crate) fn become_lenient(&mut self) {
+        self.is_lenient = true;
+    }
+
     /// A file arrives, `hour` hours after the first second of 2021.
     fn arrive(&self, name: &str, hour: u64, rows: &str) {
         self.receive(name, hour * 60, &format!("{HEADER}{rows}"));
@@ -151,6 +159,7 @@ impl Lake {
             inputs: Arc::clone(&self.inputs),
             rejected: self.rejected,
             archives: self.archives,
+            is_lenient: self.is_lenient,
         }
     }
 
@@ -161,7 +170,11 @@ impl Lake {
              root: \"{}\"\n\
              inputs: {{ readings: {{ path: \"{}/*.csv\", on_change: upsert, archive: {} }} }}\n\
              limits: {{ memory: 256MiB{} }}\n",
-            transform().display(),
+            match self.is_lenient {
+                true => lenient(),
+                false => transform(),
+            }
+            .display(),
             self.root.path().display(),
             self.inputs.path().display(),
             self.archives,
@@ -349,6 +362,47 @@ pub(crate) fn three_hours_later() -> DateTime<Utc> {
 fn transform() -> PathBuf {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     crates.join("transforms/utility")
+}
+
+/// The crate of the transform once more, with a check that takes more. What it depends on is built
+/// where the whole-system tests build it for theirs.
+fn lenient() -> PathBuf {
+    static WRITTEN: OnceLock<PathBuf> = OnceLock::new();
+    let write = || {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let (place, shared) = (target.join("tmp/lenient"), target.join("lake-tests/target"));
+        let workspace = transform();
+        let workspace = workspace.ancestors().nth(3).unwrap();
+        let manifest = format!(
+            "[package]\nname = \"utility\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[lib]\nname = \
+             \"utility_lenient\"\ncrate-type = [\"cdylib\"]\n\n[dependencies]\nlake-plugin = {{ path = \
+             {:?} }}\n\n[profile.dev]\ndebug = false\n\n[workspace]\n",
+            workspace.join("crates/lake-plugin")
+        );
+        let mut files = vec![("Cargo.toml".to_owned(), manifest)];
+        for file in ["lib.rs", "meter.rs", "readings.sql", "daily_usage.sql"] {
+            let text = fs::read_to_string(transform().join("src").join(file)).unwrap();
+            files.push((
+                format!("src/{file}"),
+                text.replace("usage_kwh >= 0", "usage_kwh >= -0.25"),
+            ));
+        }
+        let lock = fs::read_to_string(workspace.join("Cargo.lock")).unwrap();
+        fs::create_dir_all(place.join("src")).unwrap();
+        fs::create_dir_all(&shared).unwrap();
+        let _ = std::os::unix::fs::symlink(shared, place.join("target"));
+        for (file, text) in files {
+            let file = place.join(file);
+            if fs::read_to_string(&file).ok().as_ref() != Some(&text) {
+                fs::write(file, text).unwrap();
+            }
+        }
+        if !place.join("Cargo.lock").is_file() {
+            fs::write(place.join("Cargo.lock"), lock).unwrap();
+        }
+        place
+    };
+    WRITTEN.get_or_init(write).clone()
 }
 
 /// Tests run side by side, and only one of them should wait for cargo.

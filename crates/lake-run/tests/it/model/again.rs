@@ -1,6 +1,6 @@
 //! Files that are loaded once more, and files that are set aside.
 
-use lake_run::{Result, RunError};
+use lake_run::{ReplayOptions, Result, RunError, replay};
 
 use super::steps::Point;
 use super::world::{NAMES, World};
@@ -20,11 +20,25 @@ impl Play {
         }
         let done = Box::pin(again_through(&self.lake, &store, name)).await;
         let is_done = done.is_ok();
-        let after = |world: &World| world.after_a_reload(&file);
+        let least = self.least;
+        let after = |world: &World| world.after_a_reload(&file, least);
         self.came_of(done.map(|_| ()), at, after).await;
         if is_done {
             self.is_touched = false;
         }
+    }
+
+    /// Rejected rows that pass now come into the tables, in the place that they would have had.
+    pub(super) async fn replayed(&mut self, at: Option<Point>) {
+        let store = self.store();
+        if let Some(at) = at {
+            stop(&store, at);
+        }
+        let settings = self.lake.settings(&store);
+        let done = Box::pin(replay(&settings, &ReplayOptions::default())).await;
+        let least = self.least;
+        let after = |world: &World| Some(world.after_a_replay(least));
+        self.came_of(done.map(|_| ()), at, after).await;
     }
 
     /// Runs leave a file until its content changes.

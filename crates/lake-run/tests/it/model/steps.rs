@@ -73,6 +73,10 @@ pub(super) enum Step {
     SetAside(usize, Option<Point>),
     /// It is not set aside any more.
     NotAside(usize, Option<Point>),
+    /// From now on, the transform takes a little more.
+    Mended,
+    /// Rejected rows are read once more, unless that is killed on the way.
+    Replayed(Option<Point>),
     /// Somebody asks while a run is held at a point.
     AskedDuring(Point),
     Outside(Outside),
@@ -121,6 +125,8 @@ impl fmt::Display for Step {
                     or_killed(*at)
                 )
             }
+            Self::Mended => write!(f, "the transform is mended"),
+            Self::Replayed(at) => write!(f, "rejected rows are replayed{}", or_killed(*at)),
             Self::AskedDuring(at) => write!(f, "it runs, and is queried at {at}"),
             Self::Outside((change, table)) => write!(f, "{change:?} of {table}"),
             Self::OutsideDuring(when, (change, table), is_killed) => {
@@ -230,6 +236,8 @@ fn event() -> impl Strategy<Value = Step> {
         2 => to_a_file().prop_map(|(file, at)| Step::Reloaded(file, at)),
         2 => to_a_file().prop_map(|(file, at)| Step::SetAside(file, at)),
         1 => to_a_file().prop_map(|(file, at)| Step::NotAside(file, at)),
+        2 => Just(Step::Mended),
+        3 => prop::option::of(point()).prop_map(Step::Replayed),
         2 => point().prop_map(Step::AskedDuring),
         2 => outside().prop_map(Step::Outside),
         3 => (when, outside(), any::<bool>())

@@ -14,13 +14,13 @@ pub(super) struct Reading {
     pub(super) customer: u8,
     pub(super) day: u8,
     pub(super) hour: u8,
-    /// In quarters of a kWh. What is below zero is rejected.
+    /// In quarters of a kWh. What is below zero is rejected, or by a mended transform, below one less.
     pub(super) quarters: i16,
 }
 
 impl Reading {
-    fn is_accepted(&self) -> bool {
-        self.quarters >= 0
+    fn is_accepted(&self, least: i16) -> bool {
+        self.quarters >= least
     }
 
     fn start(&self) -> String {
@@ -86,8 +86,12 @@ impl File {
     }
 
     /// What is known of it where it is loaded.
-    fn row(&self) -> String {
-        let rejected = self.rows.iter().filter(|row| !row.is_accepted()).count();
+    fn row(&self, least: i16) -> String {
+        let rejected = self
+            .rows
+            .iter()
+            .filter(|row| !row.is_accepted(least))
+            .count();
         self.known([self.rows.len(), self.rows.len() - rejected, rejected])
     }
 
@@ -118,6 +122,8 @@ pub(super) struct World {
 enum Event {
     Loaded(Load),
     SetAside(File),
+    /// Rejected rows were read once more, by a transform that takes so little.
+    Replayed(i16),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,17 +134,20 @@ struct Load {
     received: (u64, u64),
     /// Whether what the file had yielded before goes.
     replaces: bool,
+    /// The least that the transform took.
+    least: i16,
 }
 
 impl World {
     /// The same state after a run that has published, or found nothing to do.
-    pub(super) fn after_a_run(&self, inputs: &Inputs) -> Self {
+    pub(super) fn after_a_run(&self, inputs: &Inputs, least: i16) -> Self {
         let mut world = self.clone();
         for file in self.pending(inputs) {
             world.events.push(Event::Loaded(Load {
                 file: file.clone(),
                 received: self.received(file),
                 replaces: false,
+                least,
             }));
         }
         world
@@ -155,7 +164,7 @@ impl World {
     }
 
     /// The same state after a file was loaded once more; `None` where that is refused.
-    pub(super) fn after_a_reload(&self, file: &File) -> Option<Self> {
+    pub(super) fn after_a_reload(&self, file: &File, least: i16) -> Option<Self> {
         let last = self
             .last(file.name)
             .filter(|_| self.set_aside(file.name).is_none())?;
@@ -168,8 +177,19 @@ impl World {
             file: file.clone(),
             received,
             replaces: true,
+            least,
         }));
         Some(world)
+    }
+
+    /// The same state after rejected rows were read once more.
+    pub(super) fn after_a_replay(&self, least: i16) -> Self {
+        let mut world = self.clone();
+        world.events.push(Event::Replayed(least));
+        match world.tables() == self.tables() {
+            true => self.clone(),
+            false => world,
+        }
     }
 
     /// The same state after a file was set aside.
@@ -208,7 +228,7 @@ impl World {
     fn loads(&self) -> impl DoubleEndedIterator<Item = &Load> {
         self.events.iter().filter_map(|event| match event {
             Event::Loaded(load) => Some(load),
-            Event::SetAside(_) => None,
+            Event::SetAside(_) | Event::Replayed(_) => None,
         })
     }
 
@@ -217,19 +237,21 @@ impl World {
         let is_it = |event: &&Event| match event {
             Event::Loaded(load) => load.file.name == name,
             Event::SetAside(file) => file.name == name,
+            Event::Replayed(_) => false,
         };
         match self.events.iter().rfind(is_it)? {
             Event::SetAside(file) => Some(file),
-            Event::Loaded(_) => None,
+            Event::Loaded(_) | Event::Replayed(_) => None,
         }
     }
 
     /// Everything that the tables have to say, as [`SEEN`] asks for it, in order.
     pub(super) fn tables(&self) -> Vec<String> {
         let mut seen = Vec::new();
-        let mut newest: BTreeMap<(u8, String), (Sequence, &Load, Reading)> = BTreeMap::new();
+        let mut newest = Newest::new();
         // A row that is rejected again at the same place of the same file is the same row.
-        let mut rejected: BTreeMap<(&str, usize, String), (&Load, usize)> = BTreeMap::new();
+        let mut rejected: BTreeMap<(&str, usize, String), (&Load, usize, Reading, bool)> =
+            BTreeMap::new();
         for event in &self.events {
             let load = match event {
                 Event::Loaded(load) => load,
@@ -237,8 +259,18 @@ impl World {
                     seen.push(file.row_aside());
                     continue;
                 }
+                Event::Replayed(least) => {
+                    let rows = rejected.values_mut().filter(|(.., resolved)| !resolved);
+                    for (load, line, row, resolved) in
+                        rows.filter(|(.., row, _)| row.is_accepted(*least))
+                    {
+                        *resolved = true;
+                        merge(&mut newest, load, *line, *row);
+                    }
+                    continue;
+                }
             };
-            seen.push(load.file.row());
+            seen.push(load.file.row(load.least));
             if load.replaces {
                 newest.retain(|_, (_, stored, _)| stored.file.name != load.file.name);
                 rejected.retain(|(name, ..), _| *name != load.file.name);
@@ -248,23 +280,17 @@ impl World {
                 let line = index + 2;
                 let place = (load.file.name, offset, row.raw());
                 offset += place.2.len();
-                if !row.is_accepted() {
-                    rejected.insert(place, (load, line));
-                    continue;
-                }
-                let sequence = (load.received, load.file.name, line);
-                let key = (row.meter, row.start());
-                match newest.get(&key) {
-                    Some((stored, ..)) if *stored >= sequence => {}
-                    _ => {
-                        newest.insert(key, (sequence, load, *row));
-                    }
+                match row.is_accepted(load.least) {
+                    true => merge(&mut newest, load, line, *row),
+                    false => drop(rejected.insert(place, (load, line, *row, false))),
                 }
             }
         }
-        for ((name, _, raw), (load, line)) in rejected {
+        for ((name, _, raw), (load, line, _, resolved)) in rejected {
             let received = File::received(load.received.0);
-            seen.push(format!("rejection|{name}|{line}|{received}|{raw}"));
+            seen.push(format!(
+                "rejection|{name}|{line}|{received}|{resolved}|{raw}"
+            ));
         }
         let mut days: BTreeMap<(u8, u8), Vec<Reading>> = BTreeMap::new();
         for ((_, _, line), load, row) in newest.into_values() {
@@ -289,6 +315,18 @@ impl World {
 }
 
 type Sequence = ((u64, u64), &'static str, usize);
+
+/// The newest row of each key.
+type Newest<'w> = BTreeMap<(u8, String), (Sequence, &'w Load, Reading)>;
+
+fn merge<'w>(newest: &mut Newest<'w>, load: &'w Load, line: usize, row: Reading) {
+    let sequence = (load.received, load.file.name, line);
+    let key = (row.meter, row.start());
+    match newest.get(&key) {
+        Some((stored, ..)) if *stored >= sequence => {}
+        _ => drop(newest.insert(key, (sequence, load, row))),
+    }
+}
 
 /// What a customer used on a day.
 fn usage(((customer, day), rows): ((u8, u8), Vec<Reading>)) -> String {
@@ -331,4 +369,5 @@ pub(super) const SEEN: &str = "
 pub(super) const REJECTED: &str = "
     UNION ALL
     SELECT concat_ws('|', 'rejection', right(file, 5), CAST(line AS VARCHAR),
-        CAST(date_trunc('minute', received_at) AS VARCHAR), raw) FROM rejection.readings";
+        CAST(date_trunc('minute', received_at) AS VARCHAR),
+        CAST(resolved_run IS NOT NULL AS VARCHAR), raw) FROM rejection.readings";
