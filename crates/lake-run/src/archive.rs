@@ -17,6 +17,7 @@ use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use lake_delta::{Attempt, Prepared, TableSpec};
 use lake_pipeline::Pipeline;
+use object_store::ObjectStoreExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
@@ -171,7 +172,8 @@ impl Archive {
     /// The copy of a file with this content.
     pub(crate) fn copy(&self, input: &str, path: &str, hash: &str) -> Option<&Arc<ArchivedFile>> {
         let copies = self.inputs.get(input)?.get(path)?;
-        copies.iter().find(|copy| copy.hash == hash)
+        let copies = copies.iter().filter(|copy| copy.hash == hash);
+        copies.max_by_key(|copy| copy.run)
     }
 
     /// The content of a file that the next run reads from its copy, because a rollback has made it
@@ -180,6 +182,15 @@ impl Archive {
         let copies = self.inputs.get(input)?.get(path)?;
         let last = copies.iter().max_by_key(|copy| copy.run)?;
         last.waits.then_some(last)
+    }
+
+    /// The attempts that have made the copies.
+    pub(crate) fn attempts(&self) -> impl Iterator<Item = String> {
+        let copies = self.inputs.values().flat_map(HashMap::values).flatten();
+        copies.filter_map(|copy| {
+            let directory = copy.copy.split('/').nth(2)?;
+            directory.strip_prefix("run-").map(str::to_owned)
+        })
     }
 
     /// The files of an input that there are copies of.
@@ -214,7 +225,7 @@ pub(crate) async fn archive(
     let (mut copied, mut ended) = (Vec::new(), Vec::new());
     for file in files {
         let copy_of = known.copy(&file.input, &file.path, &file.hash);
-        if is_archived(file) && copy_of.is_none() {
+        if is_archived(file) && !is_whole(attempt, copy_of).await? {
             copied.push(copy(attempt, file));
         } else if let Some(waiting) = known.waiting(&file.input, &file.path) {
             ended.push(ArchivedFile {
@@ -233,6 +244,19 @@ pub(crate) async fn archive(
         return Ok(None);
     }
     Ok(Some(append(attempt, state, &added).await?))
+}
+
+/// Whether a copy is there, as far as its size tells.
+async fn is_whole(attempt: &Attempt, copy: Option<&Arc<ArchivedFile>>) -> Result<bool> {
+    let Some(copy) = copy else {
+        return Ok(false);
+    };
+    let path = Path::from(copy.copy.as_str());
+    match attempt.root.store().head(&path).await {
+        Ok(found) => Ok(i64::try_from(found.size) == Ok(copy.size)),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(RunError::store(&path, error)),
+    }
 }
 
 /// Prepares rows for the table.

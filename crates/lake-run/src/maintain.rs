@@ -20,7 +20,7 @@ use object_store::path::Path;
 use serde::Serialize;
 
 use crate::apply::{self, Finished, note_version, said, summed_up_now};
-use crate::archive;
+use crate::archive::{self, Archive};
 use crate::error::{Result, RunError};
 use crate::live;
 use crate::memory;
@@ -340,7 +340,13 @@ impl Maintain {
             .of_attempts(root, last, horizon.sealed_at)
             .await?;
         if archive::is_in_use(&self.settings.pipeline, &self.state) {
-            let counts = self.runs.attempts_that_count().await?;
+            let mut counts = self.runs.attempts_that_count().await?;
+            // Where runs are lost, the archive still says what is of use, and where that is lost, the
+            // runs do.
+            match Archive::all(&self.settings.pipeline, &self.state).await {
+                Err(error @ RunError::Lost { .. }) => self.done.warnings.push(error.to_string()),
+                archive => counts.extend(archive?.attempts()),
+            }
             self.garbage.of_archive(root, &counts).await?;
         }
         self.done.cleaned = self.garbage.sum();

@@ -24,7 +24,7 @@ use crate::run::Settings;
 use crate::runs::{self, Runs};
 use crate::state::{Opening, State};
 use crate::transform;
-use flow::Flows;
+use flow::{Flow, Flows};
 use rows::Found;
 
 /// What is traced.
@@ -295,11 +295,11 @@ impl Tracing<'_> {
                     for (source, columns) in &flow.sources {
                         if flow.table == table && self.tables.known.contains(source) {
                             let columns = columns.iter().map(|(here, there)| (here, there));
-                            from.push(self.related(&found, source, columns).await?);
+                            from.push(self.related(&found, flow, source, columns).await?);
                         }
                         if source == table && self.tables.known.contains(&flow.table) {
                             let columns = columns.iter().map(|(here, there)| (there, here));
-                            to.push(self.related(&found, &flow.table, columns).await?);
+                            to.push(self.related(&found, flow, &flow.table, columns).await?);
                         }
                     }
                 }
@@ -317,6 +317,7 @@ impl Tracing<'_> {
     async fn related<'c>(
         &self,
         found: &Found,
+        flow: &Flow,
         table: &str,
         columns: impl Iterator<Item = (&'c String, &'c String)>,
     ) -> Result<Related> {
@@ -334,6 +335,7 @@ impl Tracing<'_> {
                     words.push(format!("{there} = {text}"));
                     ident(there).eq(lit(value))
                 }
+                None if flow.has_outer_join => continue,
                 None => {
                     words.push(format!("{there} IS NULL"));
                     ident(there).is_null()

@@ -77,8 +77,7 @@ impl Copies<'_> {
         };
         match wanted {
             Files::Pending => waits(),
-            Files::All => waits().or_else(loaded),
-            Files::Again(_) => loaded(),
+            Files::All | Files::Again(_) => waits().or_else(loaded),
         }
     }
 

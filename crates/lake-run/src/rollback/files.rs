@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use datafusion::prelude::col;
+use arrow::datatypes::DataType;
+use datafusion::prelude::{cast, col};
 use lake_delta::Snapshot;
 use lake_pipeline::OnEmpty;
 
@@ -21,7 +23,15 @@ struct Content {
     size: i64,
 }
 
-/// What `_lake/files` says of it.
+/// The last time that it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Load {
+    run: i64,
+    modified: i64,
+    received_at: i64,
+}
+
+/// What `_lake/files` says of both.
 #[derive(Debug, serde::Deserialize)]
 struct LoadedFile {
     input: String,
@@ -29,21 +39,24 @@ struct LoadedFile {
     hash: String,
     size: i64,
     run: i64,
+    modified: i64,
+    received_at: i64,
 }
+
+type Contents = BTreeMap<Content, Load>;
 
 /// A file of an input.
 type Name<'a> = (&'a str, &'a str);
 
 /// What was loaded last of each file.
-fn newest(contents: &BTreeMap<Content, i64>) -> BTreeMap<Name<'_>, &Content> {
-    let mut newest: BTreeMap<Name<'_>, (i64, &Content)> = BTreeMap::new();
-    for (file, run) in contents {
-        let known = newest.entry((&file.input, &file.path));
-        let known = known.or_insert((*run, file));
-        *known = (*known).max((*run, file));
+fn newest(contents: &Contents) -> BTreeMap<Name<'_>, (Load, &Content)> {
+    let mut newest = BTreeMap::new();
+    for (file, load) in contents {
+        let known = newest.entry((file.input.as_str(), file.path.as_str()));
+        let known = known.or_insert((*load, file));
+        *known = (*known).max((*load, file));
     }
-    let newest = newest.into_iter();
-    newest.map(|(name, (_, file))| (name, file)).collect()
+    newest
 }
 
 impl Rollback {
@@ -72,19 +85,36 @@ impl Rollback {
             }
             return Ok(());
         }
-        let (now, then) = (newest(&now), newest(&then));
-        let undone = now.into_iter();
-        let undone = undone.filter(|(name, content)| then.get(name) != Some(content));
-        let undone: Vec<&Content> = undone.map(|(_, content)| content).collect();
+        let newest_then = newest(&then);
+        // What both have loaded is not undone, and neither is what a file had come back to.
+        let is_undone = |(name, (load, content)): &(Name<'_>, (Load, &Content))| {
+            let was = newest_then.get(name).map(|(_, content)| *content);
+            was != Some(*content) && then.get(*content).is_none_or(|then| then.run < load.run)
+        };
+        let undone = newest(&now).into_iter().filter(is_undone);
+        let undone: Vec<(Load, &Content)> = undone.map(|(_, loaded)| loaded).collect();
         let archive = match self.state.left(ARCHIVE).is_some() {
-            true => Archive::of(&self.state, undone.iter().map(|file| file.path.as_str())).await?,
+            true => {
+                Archive::of(
+                    &self.state,
+                    undone.iter().map(|(_, file)| file.path.as_str()),
+                )
+                .await?
+            }
             false => Archive::default(),
         };
-        for file in undone {
+        for (load, file) in undone {
             let size = self.size(file);
             let waiting = archive.waiting(&file.input, &file.path);
             // What waits already has come later than what is undone.
-            let copy = waiting.or_else(|| archive.copy(&file.input, &file.path, &file.hash));
+            let of_load = |copy: &Arc<ArchivedFile>| ArchivedFile {
+                modified: load.modified,
+                received_at: load.received_at,
+                ..copy.as_ref().clone()
+            };
+            let copy = archive.copy(&file.input, &file.path, &file.hash);
+            let waiting = waiting.map(|waiting| waiting.as_ref().clone());
+            let copy = waiting.clone().or_else(|| copy.map(of_load));
             let copy = copy.filter(|_| size.is_none());
             self.plan.pending.push(PendingAgain {
                 input: file.input.clone(),
@@ -94,10 +124,11 @@ impl Rollback {
                 changed: size.is_some_and(|size| i64::try_from(size) != Ok(file.size)),
             });
             // A file that is there is what counts, whatever becomes of it afterwards.
+            let waits = copy.is_some();
             self.waiting.extend(copy.or(waiting).map(|of| ArchivedFile {
                 run: self.state.finished + 1,
-                waits: copy.is_some(),
-                ..of.as_ref().clone()
+                waits,
+                ..of
             }));
         }
         Ok(())
@@ -111,8 +142,8 @@ impl Rollback {
         (size > 0 || file.size == 0 || is_loaded_empty).then_some(size)
     }
 
-    /// The contents that a version of `_lake/files` knows, each with the last run that loaded it.
-    async fn loaded(&self, table: &Snapshot) -> Result<BTreeMap<Content, i64>> {
+    /// The contents that a version of `_lake/files` knows.
+    async fn loaded(&self, table: &Snapshot) -> Result<Contents> {
         let failed = |e| RunError::sql(FILES, &e);
         let session = &self.attempt.session;
         let provider = table.provider().await?;
@@ -121,10 +152,14 @@ impl Rollback {
         if table.columns().iter().any(|column| column == "skipped") {
             files = files.filter(col("skipped").is_not_true()).map_err(failed)?;
         }
-        let columns = ["input", "path", "hash", "size", "run"];
-        let rows = files.select_columns(&columns).map_err(failed)?;
+        let time = |name: &str| cast(col(name), DataType::Int64).alias(name);
+        let plain = ["input", "path", "hash", "size", "run"].map(col);
+        let columns = plain
+            .into_iter()
+            .chain(["modified", "received_at"].map(time));
+        let rows = files.select(columns.collect::<Vec<_>>()).map_err(failed)?;
         let batches = rows.collect().await.map_err(failed)?;
-        let mut contents = BTreeMap::new();
+        let mut contents = Contents::new();
         for row in crate::runs::rows::<LoadedFile>(FILES, &batches)? {
             let content = Content {
                 input: row.input,
@@ -132,8 +167,13 @@ impl Rollback {
                 hash: row.hash,
                 size: row.size,
             };
-            let run = contents.entry(content).or_insert(row.run);
-            *run = row.run.max(*run);
+            let load = Load {
+                run: row.run,
+                modified: row.modified,
+                received_at: row.received_at,
+            };
+            let known = contents.entry(content).or_insert(load);
+            *known = load.max(*known);
         }
         Ok(contents)
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::LogicalPlan;
 use lake_plugin::Zone;
 
 use crate::error::Result;
@@ -23,6 +25,8 @@ pub(super) struct Flow {
     /// Of every source, the pairs of a column of the table and a column of the source whose values
     /// are the same in rows that belong together.
     pub(super) sources: BTreeMap<String, Vec<(String, String)>>,
+    /// Whether a NULL can stand for a row that is not there.
+    pub(super) has_outer_join: bool,
 }
 
 /// What a transform says about where rows come from.
@@ -67,6 +71,7 @@ pub(super) async fn flows(
                 true => vec!["_run".to_owned()],
                 false => table.key.clone(),
             },
+            has_outer_join: has_outer_join(&shaped.plan),
             sources: sources
                 .into_iter()
                 .map(|source| (source, Vec::new()))
@@ -97,4 +102,14 @@ pub(super) async fn flows(
 /// `zone/name` as SQL has it.
 fn dotted(name: &str) -> String {
     name.replacen('/', ".", 1)
+}
+
+fn has_outer_join(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    // The visitor never fails.
+    let _ = plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::Join(join) if join.join_type.is_outer());
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
 }

@@ -197,6 +197,58 @@ async fn what_is_loaded_again_by_undoing_a_rollback_does_not_wait_any_more() {
 }
 
 #[tokio::test]
+async fn undoing_a_rollback_brings_back_the_newest_content_of_a_file_that_is_gone_by_then() {
+    for archives in [false, true] {
+        let mut lake = Lake::new().await;
+        if archives {
+            lake = lake.archiving();
+        }
+        lake.publish().await;
+        lake.correction_and_news();
+        lake.publish().await;
+        let before = lake.tables().await;
+        back(&lake, to(1)).await.unwrap();
+        lake.take_away("tuesday.csv");
+        back(&lake, to(2)).await.unwrap();
+        assert_nothing_to_do(lake.run_through(&healthy()).await);
+        assert_eq!(
+            lake.tables().await.difference(&before, 4),
+            None,
+            "{archives}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_reload_of_a_file_that_waits_reads_what_waits() {
+    let lake = of_two_runs().await;
+    let before = lake.tables().await;
+    lake.take_away("tuesday.csv");
+    back(&lake, to(1)).await.unwrap();
+    published(load_again(&lake, Some("tuesday.csv")).await);
+    lake.publish().await;
+    let found = lake.tables().await;
+    assert_eq!(found.difference(&before, 2), None);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_lost_is_made_anew_when_its_file_is_loaded_again() {
+    let lake = of_two_runs().await;
+    for copy in lake.files(COPIES) {
+        fs::remove_file(lake.root.path().join(copy)).unwrap();
+    }
+    published(load_again(&lake, None).await);
+    let names = lake.files(COPIES).into_iter();
+    let mut names: Vec<String> = names
+        .map(|name| name.rsplit('/').next().unwrap().to_owned())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["monday.csv", "tuesday.csv", "wednesday.csv"]);
+    lake.take_away("monday.csv");
+    published(load_again(&lake, None).await);
+}
+
+#[tokio::test]
 async fn a_file_that_somebody_takes_away_after_the_rollback_is_not_loaded() {
     let lake = of_two_runs().await;
     back(&lake, to(1)).await.unwrap();

@@ -250,8 +250,7 @@ impl World {
         let mut seen = Vec::new();
         let mut newest = Newest::new();
         // A row that is rejected again at the same place of the same file is the same row.
-        let mut rejected: BTreeMap<(&str, usize, String), (&Load, usize, Reading, bool)> =
-            BTreeMap::new();
+        let mut rejected = Rejected::new();
         for event in &self.events {
             let load = match event {
                 Event::Loaded(load) => load,
@@ -318,6 +317,9 @@ type Sequence = ((u64, u64), &'static str, usize);
 
 /// The newest row of each key.
 type Newest<'w> = BTreeMap<(u8, String), (Sequence, &'w Load, Reading)>;
+
+/// The rejected rows by file, offset and text: their load, line, and whether they are resolved.
+type Rejected<'w> = BTreeMap<(&'w str, usize, String), (&'w Load, usize, Reading, bool)>;
 
 fn merge<'w>(newest: &mut Newest<'w>, load: &'w Load, line: usize, row: Reading) {
     let sequence = (load.received, load.file.name, line);
