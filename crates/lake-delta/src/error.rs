@@ -10,14 +10,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The location is not one that this version can use.
-    #[error("{location}: {reason}")]
-    Location {
-        /// The location as it was given.
-        location: String,
-        /// Why not, and what would do.
-        reason: String,
-    },
+    /// The place where tables are to be is none that can be opened.
+    #[error(transparent)]
+    Place(#[from] lake_store::Error),
     /// The store failed.
     #[error("{path}: the store failed: {source}")]
     Store {

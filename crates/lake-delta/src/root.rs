@@ -11,7 +11,9 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use url::Url;
 
-use crate::durable::{self, Durable};
+use lake_store::{Bucket, Stores, is_url};
+
+use crate::frugal::{Frugal, Once};
 use crate::{Error, Result};
 
 /// A directory of an object store, under which tables and run state live.
@@ -27,38 +29,42 @@ pub struct Root {
 
 impl Root {
     /// The root at `location`: the absolute path of a local directory, which
-    /// need not exist yet.
+    /// need not exist yet, or the URL of a prefix in an object store.
     ///
     /// # Errors
-    /// [`Error::Location`] where the location is a URL or not absolute.
-    pub fn open(location: &str) -> Result<Self> {
-        let refuse = |reason: &str| Error::Location {
+    /// [`Error::Place`] where the location is a path that is not absolute, or a URL of nothing
+    /// that can be opened. No store is asked anything.
+    pub fn open(location: &str, stores: &Stores) -> Result<Self> {
+        let refuse = |reason: &str| lake_store::Error::Location {
             location: location.to_owned(),
             reason: reason.to_owned(),
         };
-        if location.contains("://") {
-            return Err(refuse(
-                "this version of lake keeps its tables in local directories; give an absolute path",
-            ));
+        if is_url(location) {
+            let (bucket, prefix) = Bucket::split(location)?;
+            let url = bucket.directory(&prefix)?;
+            let store = Frugal::new(stores.bucket(&bucket)?, Once::Tails);
+            return Self::with_store(url, Arc::new(store));
         }
         // The Delta library takes paths for URLs now and then, and then for other paths.
         if location.contains(['%', '\\']) {
             return Err(refuse(
                 "tables cannot be kept where a directory's name has % or \\ in it; choose another root",
-            ));
+            )
+            .into());
         }
         let url = Url::from_directory_path(FsPath::new(location))
             .map_err(|()| refuse("a root is an absolute path"))?;
-        Self::with_store(url, Arc::new(Durable::new()))
+        Self::with_store(url, stores.local())
     }
 
     /// The root at `url` of a given store, whose own root is the root of the
     /// URL's host (or of the file system).
     ///
     /// # Errors
-    /// [`Error::Location`] where the URL's path is not a store path.
+    /// [`Error::Place`] where the URL's path is not a store path.
     pub fn with_store(url: Url, whole: Arc<dyn ObjectStore>) -> Result<Self> {
-        let prefix = Path::from_url_path(url.path()).map_err(|e| Error::Location {
+        let prefix = Path::from_url_path(url.path());
+        let prefix = prefix.map_err(|e| lake_store::Error::Location {
             location: url.to_string(),
             reason: e.to_string(),
         })?;
@@ -99,7 +105,7 @@ impl Root {
     pub fn display(&self) -> String {
         match self.url.to_file_path() {
             Ok(path) => path.display().to_string(),
-            Err(()) => self.url.to_string(),
+            Err(()) => self.url.as_str().trim_end_matches('/').to_owned(),
         }
     }
 
@@ -163,7 +169,7 @@ impl Root {
         let file = path
             .parts()
             .fold(root, |file, part| file.join(part.as_ref()));
-        let confirmed = durable::confirm(file, path).await;
+        let confirmed = lake_store::confirm(file, path).await;
         confirmed.map_err(|e| Error::store(path, e))
     }
 
@@ -190,10 +196,13 @@ impl Root {
         &self.prefix
     }
 
+    /// What the Delta library opens a table with, at one version: it reads no commit twice.
     pub(crate) fn log_store(&self) -> LogStoreRef {
+        let frugal = |store| Arc::new(Frugal::new(store, Once::Commits));
+        let once = self.wrapped(|whole| frugal(whole));
         default_logstore(
-            self.store(),
-            Arc::clone(&self.whole),
+            once.store(),
+            Arc::clone(&once.whole),
             &self.url,
             &StorageConfig::default(),
         )

@@ -13,7 +13,7 @@ use lake_plugin::{ColumnType, ParameterDeclaration, Plugin};
 use lake_registry::{
     Error, Interface, NewRelease, Registry, SigningKey, TableColumn, TrustedKeys, private_copy,
 };
-use lake_run::Releases;
+use lake_run::{Releases, Stores};
 use semver::VersionReq;
 
 use crate::Machine;
@@ -65,7 +65,7 @@ impl Stage {
             ..release.clone()
         };
         let place = place.display().to_string();
-        let registry = lake_run::registry(&place)?;
+        let registry = lake_run::registry(&place, &Stores::default())?;
         let _ = registry.publish(&staged, key, now).await.map_err(unfit)?;
         let trusted = scratch.path().join("trusted.toml");
         let entry = format!(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lake_pipeline::{Overrides, Pipeline, TransformRef};
 use lake_plugin::Declaration;
-use lake_run::{Process, Profile, Releases, Root, Settings};
+use lake_run::{Process, Profile, Releases, Root, Settings, Stores};
 use serde_json::json;
 
 use crate::{Machine, clock};
@@ -58,8 +58,10 @@ impl Subject {
             },
             ..parsed.map_err(|faults| faults.to_string())?
         };
+        let stores = Stores::default();
         Ok(Settings {
-            root: Root::open(&pipeline.root).map_err(|e| e.to_string())?,
+            root: Root::open(&pipeline.root, &stores).map_err(|e| e.to_string())?,
+            stores,
             pipeline,
             file,
             cache: self.cache.clone(),

@@ -10,7 +10,10 @@ use crate::fault::Problem;
 pub(crate) fn root(text: &str, base: &Path) -> Result<String, Problem> {
     match check(text)? {
         Location::Url => Ok(text.to_owned()),
-        Location::Path => utf8(&absolute(text, base)),
+        Location::Path => match url(text, base) {
+            Some(base) => Ok(below(text, base)),
+            None => utf8(&absolute(text, base)),
+        },
     }
 }
 
@@ -23,10 +26,13 @@ pub(crate) fn source(text: &str, base: &Path) -> Result<String, Problem> {
     match check(text)? {
         Location::Url => Ok(text.to_owned()),
         Location::Path if Path::new(text).is_absolute() => utf8(&absolute(text, base)),
-        Location::Path => {
-            let base = PathBuf::from(escape_pattern(&utf8(base)?));
-            utf8(&absolute(text, &base))
-        }
+        Location::Path => match url(text, base) {
+            Some(base) => Ok(below(text, &escape_pattern(base))),
+            None => {
+                let base = PathBuf::from(escape_pattern(&utf8(base)?));
+                utf8(&absolute(text, &base))
+            }
+        },
     }
 }
 
@@ -37,6 +43,10 @@ pub(crate) fn source_schema() -> Value {
 /// A directory on this machine, as an absolute path.
 pub(crate) fn directory(text: &str, base: &Path) -> Result<PathBuf, Problem> {
     match check(text)? {
+        Location::Path if url(text, base).is_some() => Err(Problem::new(format!(
+            "`{text}` would be beside the pipeline file, which is at a URL, and a directory is needed"
+        ))
+        .help("a released transform is found by its name and version, without a path")),
         Location::Path => Ok(absolute(text, base)),
         Location::Url => Err(
             Problem::new(format!("`{text}` is a URL, and a directory is needed"))
@@ -55,6 +65,10 @@ pub(crate) fn file(text: &str, base: &Path) -> Result<PathBuf, Problem> {
         return Err(Problem::new("the path is empty").help("name the file, or leave the key out"));
     }
     match check(text)? {
+        Location::Path if url(text, base).is_some() => Err(Problem::new(format!(
+            "`{text}` would be beside the pipeline file, which is at a URL, and a file is needed"
+        ))
+        .help("keep a copy of the file on this machine, and give its absolute path")),
         Location::Path => Ok(absolute(text, base)),
         // Trust starts on this machine, and not with something that was fetched.
         Location::Url => Err(
@@ -66,6 +80,28 @@ pub(crate) fn file(text: &str, base: &Path) -> Result<PathBuf, Problem> {
 
 pub(crate) fn file_schema() -> Value {
     root_schema()
+}
+
+/// The URL that a relative path starts from, where the pipeline file is at one.
+fn url<'b>(text: &str, base: &'b Path) -> Option<&'b str> {
+    let is_relative = !Path::new(text).is_absolute();
+    base.to_str()
+        .filter(|base| is_relative && base.contains("://"))
+}
+
+/// `text` below the URL `base`, without `.` and `..`.
+fn below(text: &str, base: &str) -> String {
+    let (scheme, rest) = base.split_once("://").unwrap_or(("", base));
+    let mut parts: Vec<&str> = rest.split('/').collect();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            // Above the bucket is the bucket.
+            ".." => parts.truncate(parts.len().saturating_sub(1).max(1)),
+            part => parts.push(part),
+        }
+    }
+    format!("{scheme}://{}", parts.join("/"))
 }
 
 enum Location {

@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
-use bytes::Bytes;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use lake_delta::{Attempt, Prepared, TableSpec};
 use lake_pipeline::Pipeline;
+use lake_store::Stores;
 use object_store::ObjectStoreExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
@@ -24,7 +24,9 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
 use crate::error::{Result, RunError};
+use crate::raw::RawFile;
 use crate::record::{FileRecord, field, spec, to_batch, utc};
+use crate::run::Settings;
 use crate::runs::rows;
 use crate::state::State;
 
@@ -211,9 +213,10 @@ pub(crate) fn is_in_use(pipeline: &Pipeline, state: &State) -> bool {
 pub(crate) async fn archive(
     attempt: &Attempt,
     state: &State,
-    pipeline: &Pipeline,
+    settings: &Settings,
     files: &[FileRecord],
 ) -> Result<Option<Prepared>> {
+    let pipeline = &settings.pipeline;
     if !is_in_use(pipeline, state) {
         return Ok(None);
     }
@@ -226,7 +229,7 @@ pub(crate) async fn archive(
     for file in files {
         let copy_of = known.copy(&file.input, &file.path, &file.hash);
         if is_archived(file) && !is_whole(attempt, copy_of).await? {
-            copied.push(copy(attempt, file));
+            copied.push(copy(attempt, &settings.stores, file));
         } else if let Some(waiting) = known.waiting(&file.input, &file.path) {
             ended.push(ArchivedFile {
                 run: file.run,
@@ -275,7 +278,7 @@ pub(crate) async fn append(
 }
 
 /// Copies one file, and finds out whether the copy is what was read.
-async fn copy(attempt: &Attempt, file: &FileRecord) -> Result<ArchivedFile> {
+async fn copy(attempt: &Attempt, stores: &Stores, file: &FileRecord) -> Result<ArchivedFile> {
     let place = format!(
         "{RAW}/{}/run-{}/{}/{}",
         file.input,
@@ -290,15 +293,14 @@ async fn copy(attempt: &Attempt, file: &FileRecord) -> Result<ArchivedFile> {
         path: PathBuf::from(&file.path),
         source: error,
     };
-    let mut source = tokio::fs::File::open(&file.path).await.map_err(failed)?;
+    let source = RawFile::at(stores, &file.path)?;
+    let source = source.bytes(file.etag.as_deref()).await;
+    let mut source = source.map_err(failed)?;
     let mut hasher = blake3::Hasher::new();
-    loop {
-        let part = part(&mut source).await.map_err(failed)?;
-        if part.is_empty() {
-            break;
-        }
-        hasher.update(&part);
-        let put = writer.put(part).await;
+    while let Some(piece) = source.next().await {
+        let piece = piece.map_err(failed)?;
+        hasher.update(&piece);
+        let put = writer.put(piece).await;
         put.map_err(|e| RunError::store(&path, e))?;
     }
     if hasher.finalize().to_hex().as_str() != file.hash {
@@ -325,16 +327,6 @@ async fn copy(attempt: &Attempt, file: &FileRecord) -> Result<ArchivedFile> {
         copy: path.to_string(),
         waits: false,
     })
-}
-
-/// The next bytes of a file; none at its end.
-async fn part(file: &mut tokio::fs::File) -> std::io::Result<Bytes> {
-    use tokio::io::AsyncReadExt;
-
-    let mut part = Vec::with_capacity(PART_BYTES);
-    let most = u64::try_from(PART_BYTES).unwrap_or(u64::MAX);
-    file.take(most).read_to_end(&mut part).await?;
-    Ok(part.into())
 }
 
 /// The name of a file, of letters that every store takes as they are.

@@ -7,6 +7,7 @@
 
 mod archived;
 mod choose;
+mod listing;
 mod loaded;
 mod ready;
 #[cfg(test)]
@@ -14,32 +15,42 @@ mod tests;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::Arc;
 
-use lake_pipeline::{InputSource, OnChange, OnLate, PathValues, Pattern, Pipeline};
+use lake_pipeline::{InputSource, OnChange, OnEmpty, OnLate, PathValues, Pattern};
+use lake_store::Stores;
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use crate::archive::{Archive, ArchivedFile};
 use crate::error::{Result, RunError};
 use crate::prepare::Change;
-use crate::record::FileRecord;
+use crate::raw::{RawFile, Stat};
+use crate::record::{FILES, FileRecord};
+use crate::run::Settings;
 use crate::runs::Runs;
 use crate::state::State;
 use archived::Copies;
-use choose::Choosing;
-use loaded::LoadedFiles;
+use choose::{Choosing, PassedOver};
+use listing::Listing;
+use loaded::KnownFiles;
+
+/// So many files are held against what is known at a time.
+const CHUNK: usize = 10_000;
 
 /// A file that is to be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PendingFile {
-    pub(crate) path: PathBuf,
+    /// What tables and messages call it: an absolute path, or a URL.
+    pub(crate) path: String,
     pub(crate) size: u64,
     /// Microseconds since 1970: when the file was last changed, as the system says.
     pub(crate) modified: i64,
     /// Microseconds since 1970: when its content was received.
     pub(crate) received_at: i64,
+    /// What its store calls its content, where it is an object.
+    pub(crate) etag: Option<String>,
     /// What its path says about it, by name.
     pub(crate) captures: PathValues,
     /// Where its bytes are.
@@ -71,7 +82,16 @@ pub(crate) struct Excerpt {
 impl PendingFile {
     /// What tables and messages call the file.
     pub(crate) fn name(&self) -> String {
-        self.path.display().to_string()
+        self.path.clone()
+    }
+
+    /// What was found of it without reading it.
+    pub(crate) fn stat(&self) -> Stat {
+        Stat {
+            size: self.size,
+            modified: self.modified,
+            etag: self.etag.clone(),
+        }
     }
 
     /// The one record of the file that is to be read, where it is not the whole file.
@@ -188,21 +208,21 @@ impl Discovered {
 /// Lists all inputs, and takes away what is loaded where only pending files are asked for. `now` is
 /// the time in microseconds since 1970, and `besides` are pending files that are left, by name.
 ///
+/// Of what is there, and of what is known, only a part is in memory at a time, unless all files are
+/// asked for.
+///
 /// # Errors
 /// [`RunError::Input`] and [`RunError::Io`] where files cannot be listed, or are not as the input
 /// says that they are; [`RunError::Stopped`] where files are late and the input says that this stops
 /// a run.
 pub(crate) async fn discover(
-    pipeline: &Pipeline,
+    settings: &Settings,
     state: &State,
     wanted: &Files,
     (now, besides): (i64, &HashSet<String>),
 ) -> Result<Discovered> {
-    let loaded = LoadedFiles::read(state).await?;
-    let mut found = Discovered {
-        loaded: loaded.count(),
-        ..Discovered::default()
-    };
+    let (pipeline, stores) = (&settings.pipeline, &settings.stores);
+    let mut found = Discovered::default();
     let mut late = Vec::new();
     let since = match wanted {
         Files::Again(Again {
@@ -214,47 +234,74 @@ pub(crate) async fn discover(
         Files::Pending => Archive::that_waited(pipeline, state).await?,
         Files::All | Files::Again(_) => Archive::all(pipeline, state).await?,
     };
+    let table = state.table(FILES).await?;
     for (input, source) in &pipeline.inputs {
-        let none = HashMap::new();
-        let known = loaded.of(input).unwrap_or(&none);
-        let copies = Copies {
-            input,
-            source,
-            loaded: known,
-            archive: &archive,
+        let mut known_files = KnownFiles::of(settings, state, table.as_ref(), input).await?;
+        let mut copies = Copies::of(input, source, &archive, wanted);
+        let place = (stores, !copies.is_empty());
+        let mut listing = Listing::of(input, source, place, &mut found.warnings).await?;
+        let most = match wanted {
+            Files::Pending => CHUNK,
+            Files::All | Files::Again(_) => usize::MAX,
         };
-        let files = copies.list(wanted, &mut found.warnings)?;
-        let newest = known.values().map(|known| known.modified).max();
-        if let Some(message) = ready::lateness(input, source, &files, newest, now) {
-            late.push((source.on_late, input, message));
-        }
         let choosing = Choosing {
             input,
             source,
-            loaded: known,
-            skipped: loaded.skipped(input).unwrap_or(&none),
             now,
+            stores,
         };
-        let files = match wanted {
-            Files::All => {
-                let (all, set_aside) = choosing.all(files, &mut found.warnings)?;
-                found.set_aside.extend(set_aside);
-                all
-            }
-            Files::Again(again) => choosing.again(files, again.files.as_ref(), since)?,
-            Files::Pending => {
-                let mut files = choosing.pending(files, &mut found.warnings)?;
-                files.retain(|file| besides.is_empty() || !besides.contains(&file.name()));
-                let left = choosing.first(&mut files);
-                if left.files > 0 {
-                    found.left.insert(input.clone(), left);
+        let mut passed = PassedOver::default();
+        let (mut files, mut again, mut newest) = (Vec::new(), Vec::new(), None);
+        loop {
+            let mut some = listing.chunk(most).await?;
+            let last = some.last().map(|file| file.path.clone());
+            let last = last.filter(|_| some.len() == most);
+            let candidates = copies.take(last.as_deref());
+            let known = match wanted {
+                Files::Pending => {
+                    let paths = some.iter().map(|file| file.path.as_str());
+                    let paths = paths.chain(candidates.iter().map(|candidate| candidate.path));
+                    known_files.among(&paths.collect(), last.as_deref()).await?
                 }
-                files
+                Files::All | Files::Again(_) => known_files.all().await?,
+            };
+            copies.stand_in(&mut some, candidates, &known.loaded);
+            let counts = |file: &&PendingFile| file.size > 0 || source.on_empty == OnEmpty::Load;
+            let present = some.iter().filter(counts).map(|file| file.modified).max();
+            newest = newest.max(present);
+            let mut chosen = match wanted {
+                Files::All => {
+                    let (all, set_aside) = choosing.all(some, &known, &mut found.warnings).await?;
+                    found.set_aside.extend(set_aside);
+                    all
+                }
+                Files::Again(again) => choosing.again(some, &known, again, since).await?,
+                Files::Pending => choosing.pending(some, &known, &mut passed).await?,
+            };
+            chosen.retain(|file| besides.is_empty() || !besides.contains(&file.path));
+            let is_known = |file: &&PendingFile| known.loaded.contains_key(&file.path);
+            again.extend(chosen.iter().filter(is_known).map(PendingFile::name));
+            files.append(&mut chosen);
+            if last.is_none() {
+                break;
             }
-        };
+        }
+        listing.tell(&mut found.warnings);
+        found.loaded += known_files.count;
+        let newest = newest.max(known_files.newest);
+        if let Some(message) = ready::lateness(input, source, newest, now) {
+            late.push((source.on_late, input, message));
+        }
+        if matches!(wanted, Files::Pending) {
+            choosing.tell(&passed, &mut found.warnings)?;
+            let left = choosing.first(&mut files);
+            if left.files > 0 {
+                found.left.insert(input.clone(), left);
+                let taken: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+                again.retain(|name| taken.contains(name.as_str()));
+            }
+        }
         found.tell_copies(input, &files);
-        let names = files.iter().map(PendingFile::name);
-        let again: Vec<String> = names.filter(|name| known.contains_key(name)).collect();
         if !again.is_empty() {
             found.again.insert(input.clone());
         }
@@ -345,29 +392,36 @@ pub(crate) fn captures(source: &InputSource, path: &str) -> Option<PathValues> {
 /// The files of all inputs that have this path, by input: what `_lake/files` would know of them.
 ///
 /// # Errors
-/// [`RunError::Input`] and [`RunError::Io`] where files cannot be listed or read.
-pub(crate) async fn at(pipeline: &Pipeline, state: &State, path: &Path) -> Result<Vec<FileRecord>> {
-    let loaded = LoadedFiles::read(state).await?;
+/// [`RunError::Input`] and [`RunError::Io`] where files cannot be looked at or read.
+pub(crate) async fn at(settings: &Settings, state: &State, path: &str) -> Result<Vec<FileRecord>> {
+    let (pipeline, stores) = (&settings.pipeline, &settings.stores);
     let archive = Archive::all(pipeline, state).await?;
-    let none = HashMap::new();
+    let table = state.table(FILES).await?;
+    let stat = RawFile::at(stores, path)?.stat().await;
+    let stat = stat.map_err(|error| io_error(path, error))?;
     let mut found = Vec::new();
     for (input, source) in &pipeline.inputs {
-        let copies = Copies {
-            input,
-            source,
-            loaded: loaded.of(input).unwrap_or(&none),
-            archive: &archive,
+        let Some(captures) = captures(source, path) else {
+            continue;
         };
-        let files = copies.list(&Files::All, &mut Vec::new())?;
-        for file in files.into_iter().filter(|file| file.path == path) {
+        let file = |stat| PendingFile::found(path.to_owned(), stat, captures);
+        let mut files: Vec<PendingFile> = stat.clone().map(file).into_iter().collect();
+        let mut known = KnownFiles::of(settings, state, table.as_ref(), input).await?;
+        let known = known.among(&BTreeSet::from([path]), Some(path)).await?;
+        let mut copies = Copies::of(input, source, &archive, &Files::All);
+        let mut candidates = copies.take(None);
+        candidates.retain(|candidate| candidate.path == path);
+        copies.stand_in(&mut files, candidates, &known.loaded);
+        for file in files {
             found.push(FileRecord {
                 input: input.clone(),
                 path: file.name(),
                 size: i64::try_from(file.size).unwrap_or(i64::MAX),
                 modified: file.modified,
                 received_at: file.received_at,
-                hash: hex::encode(loaded::hash(&file)?),
+                hash: hex::encode(loaded::hash(&file, stores).await?),
                 run: state.finished + 1,
+                etag: file.etag,
                 ..FileRecord::default()
             });
         }
@@ -375,31 +429,26 @@ pub(crate) async fn at(pipeline: &Pipeline, state: &State, path: &Path) -> Resul
     Ok(found)
 }
 
-/// Whether a file holds what was loaded of it: `as_was` are its size, and when it was changed in
-/// microseconds since 1970, and where that does not settle it, the hash of its bytes does.
-pub(crate) fn is_content(path: &Path, as_was: (i64, i64), content_hash: &str) -> bool {
-    let Ok(meta) = fs::metadata(path) else {
-        return false;
-    };
-    let Ok(now) = walk::describe(path.to_owned(), &meta, PathValues::new()) else {
-        return false;
-    };
-    let size = i64::try_from(now.size).unwrap_or(i64::MAX);
-    let is_hashed = || loaded::hash(&now).is_ok_and(|hash| hex::encode(hash) == content_hash);
-    size == as_was.0 && (now.modified == as_was.1 || is_hashed())
+fn io_error(path: &str, source: io::Error) -> RunError {
+    RunError::Io {
+        path: path.into(),
+        source,
+    }
 }
 
-/// Whether a file still is what it was when it was discovered.
-pub(crate) fn is_unchanged(file: &PendingFile) -> Result<bool> {
-    // A copy is known by the hash of its bytes.
-    if file.copy().is_some() {
+/// Whether a file still is what it was when it was discovered; `runtime` asks the store.
+///
+/// # Errors
+/// [`RunError::Io`] where it cannot be looked at.
+pub(crate) fn is_unchanged(file: &PendingFile, stores: &Stores, runtime: &Handle) -> Result<bool> {
+    // A copy is known by the hash of its bytes, and an object was read under the name of its content.
+    if file.copy().is_some() || file.etag.is_some() {
         return Ok(true);
     }
-    let failed = |source| RunError::Io {
-        path: file.path.clone(),
-        source,
-    };
-    let meta = fs::metadata(&file.path).map_err(failed)?;
-    let now = walk::describe(file.path.clone(), &meta, PathValues::new())?;
+    let place = RawFile::at(stores, &file.path)?;
+    let now = runtime.block_on(place.stat());
+    let now = now.map_err(|error| io_error(&file.path, error))?;
+    let gone = || io_error(&file.path, io::ErrorKind::NotFound.into());
+    let now = now.ok_or_else(gone)?;
     Ok((now.size, now.modified) == (file.size, file.modified))
 }

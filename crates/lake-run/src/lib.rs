@@ -47,6 +47,7 @@ mod prepare;
 mod probe;
 mod progress;
 mod query;
+mod raw;
 mod read;
 mod record;
 mod refresh;
@@ -79,12 +80,14 @@ pub use history::{History, history, recorded, run_at};
 pub use lake_delta::Root;
 pub use lake_pipeline::Pattern;
 pub use lake_plugin::Declaration;
+pub use lake_store::{Requests, Stores};
 pub use live::Process;
 pub use maintain::{MaintainedTable, Maintenance, maintain, plan_maintenance};
 pub use parameters::ParameterRecord;
 pub use plan::{Plan, PlannedInput, PlannedTable, Unfinished, plan};
 pub use progress::Progress;
 pub use query::{Answer, query};
+pub use raw::{raw_source, raw_text};
 pub use record::{
     Cleaned, FunctionRecord, InputRecord, MetricRecord, Outcome, ReasonCount, ReasonRecord, Report,
     RunRecord, StageRecord, TableRecord, TableVersion, TransformRecord,

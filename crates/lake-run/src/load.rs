@@ -196,8 +196,8 @@ impl<'a> Load<'a> {
         found.warnings.extend(warning.map(CheckRecord::sentence));
         let files = self.prepare_files(&found.files).await?;
         stages.end("audit");
-        let (state, pipeline) = (self.state, &self.settings.pipeline);
-        let archived = archive::archive(&self.attempt, state, pipeline, &found.files).await?;
+        let state = self.state;
+        let archived = archive::archive(&self.attempt, state, self.settings, &found.files).await?;
         if archived.is_some() {
             stages.end("archive");
         }
@@ -284,6 +284,7 @@ impl<'a> Load<'a> {
                 run: self.columns.run,
                 transform_version: self.transform.record.version.clone(),
                 progress: Arc::clone(&self.settings.progress),
+                stores: self.settings.stores.clone(),
                 root: self.state.root.clone(),
                 runtime: Handle::current(),
             };

@@ -25,6 +25,7 @@ use lake_delta::Root;
 use lake_pipeline::{InputSource, Limits, OnEmpty};
 use lake_plugin::InputDeclaration;
 use lake_reader::{Layout, OnTruncated, Options};
+use lake_store::Stores;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -66,6 +67,8 @@ pub(crate) struct Reading {
     pub(crate) run: i64,
     pub(crate) transform_version: String,
     pub(crate) progress: Arc<Progress>,
+    /// Where files are that are objects.
+    pub(crate) stores: Stores,
     /// Where the copies of files are that are gone.
     pub(crate) root: Root,
     /// What fetches them, for threads that are not its own.

@@ -309,6 +309,9 @@ pub(crate) struct FileRecord {
     /// Whether it was not loaded but set aside: it is left until its content changes.
     #[serde(default)]
     pub(crate) skipped: bool,
+    /// What the store called its content, where it was an object.
+    #[serde(default)]
+    pub(crate) etag: Option<String>,
 }
 
 /// `timestamp` of the Delta protocol.
@@ -342,6 +345,7 @@ pub(crate) fn files_spec() -> TableSpec {
         field("rejected", Int64),
         field("header", Utf8),
         field("skipped", DataType::Boolean),
+        field("etag", Utf8),
     ];
     spec(FILES, fields)
 }

@@ -7,7 +7,6 @@
 //! run has resolved them. The others stay as they are.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -404,7 +403,8 @@ fn excerpt(row: Rejected, header: &str, source: Option<&InputSource>) -> Pending
         captures: source
             .and_then(|source| captures(source, &row.file))
             .unwrap_or_default(),
-        path: PathBuf::from(row.file),
+        path: row.file,
+        etag: None,
         content: Content::Excerpt(Arc::new(Excerpt {
             row_id: row.row_id,
             line: row.line,

@@ -12,6 +12,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use lake_delta::{Attempt, Root};
 use lake_pipeline::Pipeline;
 use lake_plugin::Declaration;
+use lake_store::Stores;
 
 use crate::blocked::Blocked;
 use crate::build::Profile;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub pipeline: Pipeline,
     /// Its file, for messages.
     pub file: PathBuf,
+    /// The object stores that the root, inputs and the registry are in, and what was asked of them.
+    pub stores: Stores,
     /// Where the tables of all pipelines live.
     pub root: Root,
     /// Where built transforms are kept between runs.

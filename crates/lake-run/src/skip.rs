@@ -3,8 +3,6 @@
 //! It is a run of its own, sealed and applied like any other, so that it comes into the history and
 //! goes back with a rollback.
 
-use std::path::Path;
-
 use lake_delta::{Attempt, Prepared};
 use serde::Serialize;
 
@@ -38,7 +36,7 @@ pub struct Skipped {
 /// # Errors
 /// [`RunError::Refused`] where no input has the file, or it is not set aside; [`RunError::Live`]
 /// where a run is at work; and as for [`run`](crate::run()).
-pub async fn skip(settings: &Settings, file: &Path, undo: bool) -> Result<Skipped> {
+pub async fn skip(settings: &Settings, file: &str, undo: bool) -> Result<Skipped> {
     let mut overtaken = Overtaken::default();
     loop {
         match Box::pin(once(settings, file, undo)).await {
@@ -51,7 +49,7 @@ pub async fn skip(settings: &Settings, file: &Path, undo: bool) -> Result<Skippe
     }
 }
 
-async fn once(settings: &Settings, file: &Path, undo: bool) -> Result<Skipped> {
+async fn once(settings: &Settings, file: &str, undo: bool) -> Result<Skipped> {
     let stages = Stages::new(settings.clock, std::sync::Arc::clone(&settings.progress));
     let state = Box::pin(State::open(settings, Opening::GoOn)).await?;
     let attempt = settings.attempt(&state.root)?;
@@ -59,7 +57,7 @@ async fn once(settings: &Settings, file: &Path, undo: bool) -> Result<Skipped> {
         settings,
         state: &state,
         attempt: &attempt,
-        path: file.display().to_string(),
+        path: file.to_owned(),
     };
     let (inputs, change, warnings) = match undo {
         true => skipping.bring_back().await?,
@@ -108,8 +106,8 @@ struct Skipping<'a> {
 type Wanted = (Vec<String>, Option<Prepared>, Vec<String>);
 
 impl Skipping<'_> {
-    async fn set_aside(&self, file: &Path) -> Result<Wanted> {
-        let mut found = discover::at(&self.settings.pipeline, self.state, file).await?;
+    async fn set_aside(&self, file: &str) -> Result<Wanted> {
+        let mut found = discover::at(self.settings, self.state, file).await?;
         if found.is_empty() {
             return Err(
                 self.refuse("is no file of any input; give it as `lake plan` or an error names it")

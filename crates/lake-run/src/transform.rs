@@ -13,6 +13,7 @@ use lake_registry::{
     Candidate, Choice, Lock, LockEntry, Question, Registry, TrustedKeys, Verified, cached_copy,
     choose, private_copy,
 };
+use lake_store::{Stores, is_url};
 use semver::Version;
 
 use crate::blocked::Blocked;
@@ -20,6 +21,7 @@ use crate::build::{Profile, build};
 use crate::error::{Result, RunError};
 use crate::logic::Logic;
 use crate::parameters::{self, Parameters};
+use crate::raw::RawFile;
 use crate::record::TransformRecord;
 use crate::run::Settings;
 use crate::state::State;
@@ -195,7 +197,7 @@ pub(crate) async fn resolve(
     let wanted = &settings.pipeline.transform;
     let failed = |e: lake_registry::Error| fault(&wanted.name, e.to_string());
     let registry = match &wanted.registry {
-        Some(place) => registry(place)?,
+        Some(place) => registry(place, &settings.stores)?,
         None => {
             return Err(settings.wrong(
                 "the transform has neither a path nor a registry; set transform.registry or \
@@ -206,7 +208,7 @@ pub(crate) async fn resolve(
     };
     let trusted = trusted_keys(settings)?;
     let lock = match pinned {
-        Pinned::ByLock => Lock::read(&lock_path(settings)).map_err(failed)?,
+        Pinned::ByLock => read_lock(settings).await?,
         Pinned::Anew => None,
     };
     let entry = lock
@@ -297,6 +299,13 @@ pub async fn update(settings: &Settings) -> Result<Update> {
     let (choice, release, _) = resolve(settings, Pinned::Anew, &blocked).await?;
     warnings.extend(choice.warnings.iter().map(ToString::to_string));
     let path = lock_path(settings);
+    if is_url(&path.to_string_lossy()) {
+        return Err(settings.wrong(format!(
+            "{} is not written over: it belongs beside the file that is under version control; move \
+             the lock there, with `lake plugin update`, and put both into the store",
+            path.display()
+        )));
+    }
     let mut lock = Lock::read(&path).map_err(failed)?.unwrap_or_default();
     let after = LockEntry::of(&release);
     let before = lock.set(&settings.pipeline.name, after.clone());
@@ -311,14 +320,29 @@ pub async fn update(settings: &Settings) -> Result<Update> {
     })
 }
 
-/// The registry at a place: a directory.
+/// The registry at a place: a directory, or the URL of a prefix in an object store.
 ///
 /// # Errors
-/// [`RunError::Table`] where the place is none that this version reads.
-pub fn registry(place: &str) -> Result<Registry> {
-    let root = Root::open(place)?;
+/// [`RunError::Table`] where the place is none that can be opened.
+pub fn registry(place: &str, stores: &Stores) -> Result<Registry> {
+    let root = Root::open(place, stores)?;
     let shown = root.display();
     Ok(Registry::new(Arc::new(root.store()), shown))
+}
+
+/// The lock of a pipeline, if there is one: in the store that the pipeline file is in.
+async fn read_lock(settings: &Settings) -> Result<Option<Lock>> {
+    let path = lock_path(settings);
+    let failed = |e: lake_registry::Error| fault(&settings.pipeline.transform.name, e.to_string());
+    let name = path.display().to_string();
+    if !is_url(&name) {
+        return Lock::read(&path).map_err(failed);
+    }
+    match RawFile::at(&settings.stores, &name)?.text().await {
+        Ok(Some(text)) => Lock::parse(&text, &path).map(Some).map_err(failed),
+        Ok(None) => Ok(None),
+        Err(source) => Err(RunError::Io { path, source }),
+    }
 }
 
 /// The keys that may sign the releases of a pipeline.

@@ -64,7 +64,7 @@ impl Work {
         besides: &HashSet<String>,
     ) -> Result<Self> {
         let now = (settings.clock)().timestamp_micros();
-        let mut found = discover(&settings.pipeline, state, files, (now, besides)).await?;
+        let mut found = discover(settings, state, files, (now, besides)).await?;
         found.warnings.extend(transform.warnings.iter().cloned());
         let kind = match files {
             _ if found.is_empty() => Kind::Recompute,

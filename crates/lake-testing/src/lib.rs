@@ -1,4 +1,4 @@
-//! For tests only: a store that fails, stalls or lies on request.
+//! For tests only: a store that fails, stalls or lies on request, and a wire that does.
 //!
 //! A promise about failures is worth what its test breaks. [`FailingStore`]
 //! stands in front of any store, notes every operation, and follows a script
@@ -28,13 +28,17 @@
 //!   ([`Fault::LandsLater`]).
 //! - [`FailingStore::stall`] holds an operation until the test lets it go, so
 //!   that a race is a story and not a matter of luck.
+//! - [`Wire`] stands in front of a server instead, and what goes wrong there goes wrong on the way:
+//!   answers that are lost, cut, late or refused.
 //! - [`Directory`] is a temporary directory that can be forked, so that one
 //!   prepared state serves many ends.
 
 mod directory;
 mod fault;
 mod store;
+mod wire;
 
 pub use directory::Directory;
 pub use fault::{Fault, On};
 pub use store::{FailingStore, Kind, Operation, Stalled};
+pub use wire::{Request, Requests, Wire, WireFault};

@@ -14,8 +14,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use lake_kit::{KitError, Machine};
 use lake_pipeline::Overrides;
+use lake_reader::{LocalFile, Source};
 use lake_registry::{Registry, SigningKey, TrustedKeys};
-use lake_run::{Process, Profile, Releases, Root, Settings};
+use lake_run::{Process, Profile, Releases, Root, Settings, Stores};
+use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Format, Log};
@@ -27,22 +29,31 @@ pub(crate) fn settings(file: Option<&Path>, overrides: &Overrides) -> Result<Set
     let working_dir = env::current_dir()
         .map_err(|e| Failure::Failed(format!("the working directory cannot be read: {e}")))?;
     let file = match file {
+        Some(file) if is_url(file) => file.to_owned(),
         Some(file) => working_dir.join(file),
         None => only_pipeline(&working_dir)?,
     };
-    let source = fs::read_to_string(&file).map_err(|e| {
+    let unreadable = |e: &dyn std::fmt::Display| {
         Failure::Usage(format!(
             "{}: the pipeline file cannot be read: {e}",
             file.display()
         ))
-    })?;
+    };
+    let source = match is_url(&file) {
+        // With connections of its own: they end with the runtime that they were made on.
+        true => block_on(lake_run::raw_text(&stores(), &file.to_string_lossy()))?
+            .map_err(|e| unreadable(&e))?,
+        false => fs::read_to_string(&file).map_err(|e| unreadable(&e))?,
+    };
     let variable = |name: &str| env::var(name).ok();
     let pipeline = lake_pipeline::parse(&source, &file, &working_dir, &variable, overrides)
         .map_err(|faults| Failure::Usage(faults.to_string()))?;
-    let root = Root::open(&pipeline.root).map_err(|e| Failure::Usage(e.to_string()))?;
+    let stores = stores();
+    let root = Root::open(&pipeline.root, &stores).map_err(|e| Failure::Usage(e.to_string()))?;
     Ok(Settings {
         pipeline,
         file,
+        stores,
         root,
         cache: cache(),
         profile: if cfg!(debug_assertions) {
@@ -65,6 +76,19 @@ pub(crate) fn settings(file: Option<&Path>, overrides: &Overrides) -> Result<Set
         wait: false,
         accept_loss: Vec::new(),
     })
+}
+
+/// Object stores, as the environment says how to reach them.
+fn stores() -> Stores {
+    Stores::new(
+        env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }),
+    )
+}
+
+fn is_url(path: &Path) -> bool {
+    path.to_string_lossy().contains("://")
 }
 
 /// This process: its number, when it began, and which numbers are meant. The last two are known
@@ -109,10 +133,26 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// A raw file of the command line, as runs call it.
-pub(crate) fn raw_file(path: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn raw_file(path: &str) -> Result<String, Failure> {
+    if is_url(Path::new(path)) {
+        return Ok(path.to_owned());
+    }
     let base = env::current_dir();
     let base = base.map_err(|e| Failure::Usage(format!("{path}: {e}")))?;
-    Ok(lake_pipeline::absolute(path, &base))
+    Ok(lake_pipeline::absolute(path, &base).display().to_string())
+}
+
+/// Reads in a raw file of the command line, on this machine or in an object store.
+pub(crate) fn with_raw_file<T>(
+    path: &Path,
+    read: impl FnOnce(&dyn Source) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if !is_url(path) {
+        return read(&LocalFile(absolute(path)?));
+    }
+    let runtime = runtime()?;
+    let source = runtime.block_on(lake_run::raw_source(&stores(), &path.to_string_lossy()))?;
+    read(source.as_ref())
 }
 
 /// What the author's kit needs to know of this machine.
@@ -142,7 +182,7 @@ pub(crate) fn registry(flag: Option<&str>) -> Result<Registry, Failure> {
             lake_pipeline::absolute(&place, &base).display().to_string()
         }
     };
-    lake_run::registry(&place).map_err(|e| Failure::Usage(e.to_string()))
+    lake_run::registry(&place, &stores()).map_err(|e| Failure::Usage(e.to_string()))
 }
 
 /// The keys in the file that a flag names, or `LAKE_TRUSTED_KEYS`; `None` where neither does.
@@ -326,10 +366,12 @@ pub(crate) fn log_caught_panics() {
 
 /// Runs one future to its end, on as many threads as there are cores.
 pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
+    Ok(runtime()?.block_on(future))
+}
+
+fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
-    let runtime =
-        runtime.map_err(|e| Failure::Failed(format!("no threads can be started: {e}")))?;
-    Ok(runtime.block_on(future))
+    runtime.map_err(|e| Failure::Failed(format!("no threads can be started: {e}")))
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use arrow::array::RecordBatch;
 use clap::ValueEnum;
 use lake_kit::{FormatName, InspectOptions, Inspection, Known};
-use lake_reader::{Column, Compression, Dialect, Encoding, Format, LocalFile, Rules};
+use lake_reader::{Column, Compression, Dialect, Encoding, Format, Rules};
 use lake_run::Answer;
 use serde_json::{Value, json};
 
@@ -94,7 +94,6 @@ fn quote(text: &str) -> Result<Quote, String> {
 
 /// Looks at the file and says what is in it.
 pub(crate) fn perform(inspect: Inspect) -> Result<String, Failure> {
-    let path = edge::absolute(&inspect.file)?;
     let options = InspectOptions {
         file: inspect.file.display().to_string(),
         name: inspect.name,
@@ -121,7 +120,7 @@ pub(crate) fn perform(inspect: Inspect) -> Result<String, Failure> {
         bad_rows: inspect.bad_rows,
         threads: edge::machine().threads,
     };
-    let found = lake_kit::inspect(&LocalFile(path), &options)?;
+    let found = edge::with_raw_file(&inspect.file, |file| Ok(lake_kit::inspect(file, &options)?))?;
     match inspect.output {
         crate::args::Format::Text => text(&found),
         crate::args::Format::Json => Ok(format!("{}\n", object(&found)?)),

@@ -105,7 +105,9 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
                         (edge::program(), pipeline.shown(), common.shown());
                     summary::text(&report, &format!("{program} query {file}{flags}"))
                 }
-                Format::Json => format!("{}\n", summary::json(&report)),
+                Format::Json => {
+                    format!("{}\n", summary::json(&report, settings.stores.requests()))
+                }
             })
         }
         Command::Rollback(wanted) => rollback::perform(*wanted),

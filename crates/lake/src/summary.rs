@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 use lake_run::{
-    Declaration, Left, Outcome, ReasonCount, Replay, Report, RunRecord, Settings, Skipped,
+    Declaration, Left, Outcome, ReasonCount, Replay, Report, Requests, RunRecord, Settings, Skipped,
 };
 use serde_json::{Map, Value, json};
 
@@ -175,7 +175,18 @@ const COLUMNS: [Figure; 7] = [
 ];
 
 /// The report for programs: stable names, one object.
-pub(crate) fn json(report: &Report) -> Value {
+pub(crate) fn json(report: &Report, requests: Requests) -> Value {
+    let mut answer = outcome(report);
+    // Where everything is on this machine, there are none.
+    if let Value::Object(answer) = &mut answer
+        && requests.total() > 0
+    {
+        answer.insert("requests".to_owned(), json!(requests));
+    }
+    answer
+}
+
+fn outcome(report: &Report) -> Value {
     match &report.outcome {
         Outcome::NothingToDo {
             last_run,

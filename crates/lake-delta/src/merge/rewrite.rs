@@ -88,7 +88,7 @@ impl Side {
                     let batch = filter_record_batch(&batch, &kept).map_err(|e| failed(e.into()))?;
                     writer.write(&batch).await?;
                 }
-                Ok(writer.finish().await?.files)
+                Ok::<_, Error>(writer.finish().await?.files)
             }
         });
         let written: Vec<Vec<Add>> = futures::stream::iter(tasks)

@@ -13,6 +13,7 @@ use lake_delta::{
     Applied, Attempt, Commit, Landed, Prepared, Remake, Result, Root, Snapshot, Stamp, TableSpec,
     Versions, apply,
 };
+use lake_store::Stores;
 use lake_testing::FailingStore;
 use object_store::local::LocalFileSystem;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -125,7 +126,7 @@ fn attempt(root: &Root, id: &str) -> Attempt {
 impl Lake {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let root = Root::open(directory.path().to_str().unwrap()).unwrap();
+        let root = Root::open(directory.path().to_str().unwrap(), &Stores::default()).unwrap();
         Self {
             directory,
             root,

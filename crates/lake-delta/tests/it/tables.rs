@@ -1,6 +1,6 @@
 //! Opening, committing, and what may be in the way.
 
-use lake_delta::{Applied, Impact, Remake, Root, Snapshot, TableSpec};
+use lake_delta::{Applied, Impact, Remake, Snapshot, TableSpec};
 
 use crate::support::{Lake, PIPELINE, committed, land, spec};
 
@@ -150,10 +150,4 @@ async fn another_schema_is_refused_column_by_column() {
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }
-}
-
-#[tokio::test]
-async fn a_url_is_no_local_root() {
-    let error = Root::open("s3://bucket/lake").unwrap_err();
-    assert!(error.to_string().contains("local directories"), "{error}");
 }

@@ -1,52 +1,49 @@
 //! Which of an input's files a run loads: what is not loaded, is complete, and fits into the run.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
-use lake_pipeline::{FileOrder, InputSource, OnChange, OnEmpty, Pattern};
+use lake_pipeline::{FileOrder, InputSource, OnChange, OnEmpty};
+use lake_store::Stores;
 
-use super::loaded::Loaded;
+use super::loaded::{Known, Loaded};
 use super::ready::{NotReady, Readiness, written};
-use super::{Left, PendingFile};
+use super::{Again, Left, PendingFile};
 use crate::error::{Result, RunError};
 
 /// How many files a message names.
 const NAMED: usize = 5;
 
-/// One input, and what is known of it.
+/// One input, and what its files are held against.
 pub(super) struct Choosing<'a> {
     pub(super) input: &'a str,
     pub(super) source: &'a InputSource,
-    /// Its files that are loaded, by path.
-    pub(super) loaded: &'a HashMap<String, Loaded>,
-    /// Those that are set aside, by path.
-    pub(super) skipped: &'a HashMap<String, Loaded>,
     /// Microseconds since 1970: what time it is.
     pub(super) now: i64,
+    pub(super) stores: &'a Stores,
 }
 
 impl Choosing<'_> {
-    /// The files that are to be loaded, of `files`: all that there are.
-    pub(super) fn pending(
+    /// The files that are to be loaded, of some that there are; the others are `passed` over.
+    pub(super) async fn pending(
         &self,
         files: Vec<PendingFile>,
-        warnings: &mut Vec<String>,
+        known_files: &Known,
+        passed: &mut PassedOver,
     ) -> Result<Vec<PendingFile>> {
-        let mut readiness = Readiness::new(self.source, self.now);
-        let mut passed = PassedOver::default();
+        let mut readiness = Readiness::new(self.source, self.now, self.stores);
         let mut pending = Vec::new();
-        let mut surprises = Vec::new();
         for mut file in files {
-            let known = self.loaded.get(&file.name());
+            let known = known_files.loaded.get(&file.path);
             if known.is_some_and(|known| known.looks_like(&file)) {
                 continue;
             }
-            if self.is_set_aside(&file)? {
+            if self.is_set_aside(&file, known_files).await? {
                 passed.set_aside.push(file.name());
                 continue;
             }
             // What was loaded once was complete.
             if file.copy().is_none()
-                && let Some(why) = readiness.of(&file)
+                && let Some(why) = readiness.of(&file).await?
             {
                 passed.not_ready(why, file.name());
                 continue;
@@ -56,7 +53,7 @@ impl Choosing<'_> {
                 continue;
             }
             if let Some(known) = known {
-                if !known.differs_from(&file)? {
+                if !known.differs_from(&file, self.stores).await? {
                     continue;
                 }
                 match self.source.on_change {
@@ -68,44 +65,37 @@ impl Choosing<'_> {
                         continue;
                     }
                     OnChange::Fail => {
-                        surprises.push(format!("{} (loaded by run {})", file.name(), known.run));
+                        let surprise = format!("{} (loaded by run {})", file.name(), known.run);
+                        passed.surprises.push(surprise);
                         continue;
                     }
                 }
             }
             pending.push(file);
         }
-        if !surprises.is_empty() {
-            return Err(self.refuse(format!(
-                "files that were loaded have changed: {}; set inputs.{}.on_change to upsert or \
-                 replace to load them again, or to skip to leave them",
-                named(&surprises),
-                self.input
-            )));
-        }
-        self.tell(passed, warnings)?;
         Ok(pending)
     }
 
     /// All files, where none that was loaded is missing or empty: its rows would be lost. And the
     /// names of those that are set aside.
-    pub(super) fn all(
+    pub(super) async fn all(
         &self,
         files: Vec<PendingFile>,
+        known_files: &Known,
         warnings: &mut Vec<String>,
     ) -> Result<(Vec<PendingFile>, Vec<String>)> {
-        let mut readiness = Readiness::new(self.source, self.now);
+        let mut readiness = Readiness::new(self.source, self.now, self.stores);
         let mut passed = PassedOver::default();
         let mut all = Vec::new();
         let mut changed = Vec::new();
         let mut there = HashSet::new();
         for mut file in files {
             let name = file.name();
-            if self.is_set_aside(&file)? {
+            if self.is_set_aside(&file, known_files).await? {
                 passed.set_aside.push(name);
                 continue;
             }
-            let known = self.loaded.get(&name);
+            let known = known_files.loaded.get(&name);
             let was_empty = known.is_some_and(|known| known.size == 0);
             if file.size == 0 && self.source.on_empty != OnEmpty::Load && !was_empty {
                 passed.empty.push(name);
@@ -113,16 +103,18 @@ impl Choosing<'_> {
             }
             match known {
                 // What was loaded once is loaded again, whoever touches it: its rows would be lost.
-                Some(known) if known.differs_from(&file)? => match self.source.on_change {
-                    OnChange::Upsert | OnChange::Replace => {
-                        file.received_at = received_again(&file, known);
+                Some(known) if known.differs_from(&file, self.stores).await? => {
+                    match self.source.on_change {
+                        OnChange::Upsert | OnChange::Replace => {
+                            file.received_at = received_again(&file, known);
+                        }
+                        OnChange::Skip | OnChange::Fail => changed.push(name.clone()),
                     }
-                    OnChange::Skip | OnChange::Fail => changed.push(name.clone()),
-                },
+                }
                 Some(known) => file.received_at = known.received_at,
                 None => {
                     if file.copy().is_none()
-                        && let Some(why) = readiness.of(&file)
+                        && let Some(why) = readiness.of(&file).await?
                     {
                         passed.not_ready(why, name);
                         continue;
@@ -132,7 +124,7 @@ impl Choosing<'_> {
             there.insert(name);
             all.push(file);
         }
-        let mut gone: Vec<String> = self
+        let mut gone: Vec<String> = known_files
             .loaded
             .iter()
             .filter(|(path, known)| known.size > 0 && !there.contains(*path))
@@ -163,30 +155,31 @@ impl Choosing<'_> {
             return Err(refuse("have changed since", &changed, &next));
         }
         let set_aside = passed.set_aside.clone();
-        self.tell(passed, warnings)?;
+        self.tell(&passed, warnings)?;
         Ok((all, set_aside))
     }
 
     /// The files that are loaded and are to be loaded again: those that `pattern` takes, of runs from
     /// `since` on.
-    pub(super) fn again(
+    pub(super) async fn again(
         &self,
         files: Vec<PendingFile>,
-        pattern: Option<&Pattern>,
+        known_files: &Known,
+        Again { files: pattern, .. }: &Again,
         since: i64,
     ) -> Result<Vec<PendingFile>> {
-        let wanted = self.loaded.iter().filter(|(path, known)| {
-            known.run >= since && pattern.is_none_or(|pattern| pattern.selects(path))
+        let wanted = known_files.loaded.iter().filter(|(path, known)| {
+            known.run >= since && pattern.as_ref().is_none_or(|pattern| pattern.selects(path))
         });
         let wanted = wanted.map(|(path, _)| path);
         let mut missing: BTreeSet<&String> = wanted
-            .filter(|path| !self.skipped.contains_key(*path))
+            .filter(|path| !known_files.skipped.contains_key(*path))
             .collect();
         let mut again = Vec::new();
         let mut changed = Vec::new();
         for mut file in files {
             let name = file.name();
-            let Some(known) = self.loaded.get(&name) else {
+            let Some(known) = known_files.loaded.get(&name) else {
                 continue;
             };
             let is_emptied =
@@ -194,7 +187,7 @@ impl Choosing<'_> {
             if is_emptied || !missing.remove(&name) {
                 continue;
             }
-            file.received_at = match known.differs_from(&file)? {
+            file.received_at = match known.differs_from(&file, self.stores).await? {
                 false => known.received_at,
                 true => {
                     if let OnChange::Skip | OnChange::Fail = self.source.on_change {
@@ -231,10 +224,10 @@ impl Choosing<'_> {
     }
 
     /// Whether somebody has set a file aside that still is what it was.
-    fn is_set_aside(&self, file: &PendingFile) -> Result<bool> {
-        match self.skipped.get(&file.name()) {
+    async fn is_set_aside(&self, file: &PendingFile, known_files: &Known) -> Result<bool> {
+        match known_files.skipped.get(&file.path) {
             None => Ok(false),
-            Some(then) => Ok(then.looks_like(file) || !then.differs_from(file)?),
+            Some(then) => Ok(!then.differs_from(file, self.stores).await?),
         }
     }
 
@@ -261,8 +254,18 @@ impl Choosing<'_> {
     }
 
     /// Says which files were passed over, and why.
-    fn tell(&self, passed: PassedOver, warnings: &mut Vec<String>) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`RunError::Input`] where one of them may not be passed over.
+    pub(super) fn tell(&self, passed: &PassedOver, warnings: &mut Vec<String>) -> Result<()> {
         let input = self.input;
+        if !passed.surprises.is_empty() {
+            return Err(self.refuse(format!(
+                "files that were loaded have changed: {}; set inputs.{input}.on_change to upsert \
+                 or replace to load them again, or to skip to leave them",
+                named(&passed.surprises),
+            )));
+        }
         if self.source.on_empty == OnEmpty::Fail && !passed.empty.is_empty() {
             return Err(self.refuse(format!(
                 "there is nothing in these files, and on_empty is fail: {}; mend or remove them",
@@ -328,13 +331,15 @@ impl Choosing<'_> {
 
 /// The files that are not loaded, by the reason.
 #[derive(Debug, Default)]
-struct PassedOver {
+pub(super) struct PassedOver {
     empty: Vec<String>,
     unsettled: Vec<String>,
     unmarked: Vec<String>,
     set_aside: Vec<String>,
     /// With the run that has loaded the content before.
     skipped: Vec<(String, i64)>,
+    /// Those that were loaded with other content, where that is not expected, in words.
+    surprises: Vec<String>,
 }
 
 impl PassedOver {

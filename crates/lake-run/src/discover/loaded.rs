@@ -1,27 +1,28 @@
 //! What `_lake/files` knows: the files that earlier runs have loaded.
 
-use std::collections::HashMap;
-use std::fs::File;
+use std::collections::{BTreeSet, HashMap};
 
-use arrow::array::AsArray;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
-use datafusion::prelude::SessionContext;
+use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
+use lake_delta::Snapshot;
+use lake_store::Stores;
 
 use super::PendingFile;
 use crate::error::{Result, RunError};
+use crate::raw::RawFile;
 use crate::record::FILES;
+use crate::run::Settings;
 use crate::state::State;
 
-/// The files of each input that are loaded, by path, with the newest of their loads.
-///
-/// It is held in memory: some hundred bytes for every file that was ever loaded.
+/// What is known of some files: the newest load of each, by path.
 #[derive(Debug, Default)]
-pub(super) struct LoadedFiles {
-    inputs: HashMap<String, HashMap<String, Loaded>>,
-    /// Those that are set aside, in the same way.
-    skipped: HashMap<String, HashMap<String, Loaded>>,
+pub(super) struct Known {
+    pub(super) loaded: HashMap<String, Loaded>,
+    /// Those that are set aside, in the same way. One that was loaded later is not.
+    pub(super) skipped: HashMap<String, Loaded>,
 }
 
 /// What `_lake/files` knows of a path.
@@ -35,98 +36,220 @@ pub(super) struct Loaded {
     pub(super) received_at: i64,
     /// BLAKE3 of its bytes.
     hash: Option<[u8; 32]>,
+    /// What the store called its content, where it is an object.
+    etag: Option<String>,
 }
 
-impl LoadedFiles {
-    pub(super) async fn read(state: &State) -> Result<Self> {
-        let mut loaded = Self::default();
-        let Some(files) = state.table(FILES).await? else {
-            return Ok(loaded);
+/// The files of an input that are known, in the order of their paths: they are read along with the
+/// listing of what is there, so that memory does not grow with either.
+pub(super) struct KnownFiles {
+    batches: Option<SendableRecordBatchStream>,
+    rows: Option<Rows>,
+    at: usize,
+    /// How many files are loaded, of those that were passed.
+    pub(super) count: u64,
+    /// When the newest of them was changed, in microseconds since 1970.
+    pub(super) newest: Option<i64>,
+}
+
+/// The columns of a batch.
+struct Rows {
+    paths: StringArray,
+    hashes: StringArray,
+    etags: StringArray,
+    /// `run`, `size`, `modified`, `received_at`
+    numbers: [Int64Array; 4],
+    skipped: BooleanArray,
+}
+
+/// The loads of one path.
+struct Path {
+    path: String,
+    loaded: Option<Loaded>,
+    skipped: Option<Loaded>,
+}
+
+fn failed(error: impl Into<datafusion::error::DataFusionError>) -> RunError {
+    RunError::sql(FILES, &error.into())
+}
+
+impl KnownFiles {
+    /// Those of an input, of the table `_lake/files` if there is one.
+    pub(super) async fn of(
+        settings: &Settings,
+        state: &State,
+        files: Option<&Snapshot>,
+        input: &str,
+    ) -> Result<Self> {
+        let mut known = Self {
+            batches: None,
+            rows: None,
+            at: 0,
+            count: 0,
+            newest: None,
         };
-        let failed = |e| RunError::sql(FILES, &e);
-        let session = SessionContext::new();
+        let Some(files) = files else {
+            return Ok(known);
+        };
+        // Sorting spills beyond the limit.
+        let session = settings.session()?;
         state.root.register(&session.runtime_env());
         session
             .register_table("files", files.provider().await?)
             .map_err(failed)?;
-        // Tables of earlier versions of lake get the column with their next row.
-        let skipped = match files.columns().iter().any(|column| column == "skipped") {
+        // Tables of earlier versions of lake get these columns with their next row.
+        let has = |name: &str| files.columns().iter().any(|column| column == name);
+        let skipped = match has("skipped") {
             true => "coalesce(skipped, false)",
             false => "false",
         };
+        let etag = match has("etag") {
+            true => "etag",
+            false => "CAST(NULL AS VARCHAR)",
+        };
         let sql = format!(
-            "SELECT input, path, run, size, CAST(modified AS BIGINT), hash, \
-             CAST(received_at AS BIGINT), {skipped} FROM files"
+            "SELECT path, hash, {etag}, run, size, CAST(modified AS BIGINT), \
+             CAST(received_at AS BIGINT), {skipped} FROM files WHERE input = '{}' \
+             ORDER BY path, run",
+            input.replace('\'', "''")
         );
         let frame = session.sql(&sql).await.map_err(failed)?;
-        let mut batches = frame.execute_stream().await.map_err(failed)?;
-        while let Some(batch) = batches.next().await {
-            let batch = batch.map_err(failed)?;
-            let text = |n: usize| {
-                let text = cast(batch.column(n), &DataType::Utf8);
-                text.map_err(|e| failed(e.into()))
-            };
-            let (inputs, paths, hashes) = (text(0)?, text(1)?, text(5)?);
-            let (inputs, paths) = (inputs.as_string::<i32>(), paths.as_string::<i32>());
-            let hashes = hashes.as_string::<i32>();
-            let number = |n: usize| batch.column(n).as_primitive::<Int64Type>();
-            let skipped = batch.column(7).as_boolean();
-            for row in 0..batch.num_rows() {
-                let mut hash = [0; 32];
-                let is_hash = hex::decode_to_slice(hashes.value(row), &mut hash).is_ok();
-                let entry = Loaded {
-                    run: number(2).value(row),
-                    size: u64::try_from(number(3).value(row)).unwrap_or(0),
-                    modified: number(4).value(row),
-                    received_at: number(6).value(row),
-                    hash: is_hash.then_some(hash),
-                };
-                let files = match skipped.value(row) {
-                    true => &mut loaded.skipped,
-                    false => &mut loaded.inputs,
-                };
-                note(files, inputs.value(row), paths.value(row), entry);
+        known.batches = Some(frame.execute_stream().await.map_err(failed)?);
+        Ok(known)
+    }
+
+    /// What is known of these paths, which come after those that were asked for before. All paths
+    /// up to `last` are passed, or all that there are.
+    pub(super) async fn among(
+        &mut self,
+        paths: &BTreeSet<&str>,
+        last: Option<&str>,
+    ) -> Result<Known> {
+        let mut known = Known::default();
+        while let Some(path) = self.next(last).await? {
+            if paths.contains(path.path.as_str()) {
+                known.note(path);
             }
         }
-        // What was loaded later has other content.
-        for (input, files) in &mut loaded.skipped {
-            let later = |path: &String| loaded.inputs.get(input)?.get(path).map(|file| file.run);
-            files.retain(|path, file| later(path).is_none_or(|run| run < file.run));
+        Ok(known)
+    }
+
+    /// All of them.
+    pub(super) async fn all(&mut self) -> Result<Known> {
+        let mut known = Known::default();
+        while let Some(path) = self.next(None).await? {
+            known.note(path);
         }
-        Ok(loaded)
+        Ok(known)
     }
 
-    /// How many files are loaded.
-    pub(super) fn count(&self) -> u64 {
-        self.inputs.values().map(|files| files.len() as u64).sum()
+    /// The next path, where it does not come after `last`.
+    async fn next(&mut self, last: Option<&str>) -> Result<Option<Path>> {
+        if !self.fill().await? {
+            return Ok(None);
+        }
+        let name = self.path().to_owned();
+        if last.is_some_and(|last| name.as_str() > last) {
+            return Ok(None);
+        }
+        let mut path = Path {
+            path: name,
+            loaded: None,
+            skipped: None,
+        };
+        // Later runs come later.
+        while self.fill().await? && self.path() == path.path {
+            if let Some(rows) = &self.rows {
+                let (load, skipped) = rows.load(self.at);
+                *(if skipped {
+                    &mut path.skipped
+                } else {
+                    &mut path.loaded
+                }) = Some(load);
+            }
+            self.at += 1;
+        }
+        if let Some(loaded) = &path.loaded {
+            self.count += 1;
+            self.newest = self.newest.max(Some(loaded.modified));
+        }
+        Ok(Some(path))
     }
 
-    /// Those of one input, by path.
-    pub(super) fn of(&self, input: &str) -> Option<&HashMap<String, Loaded>> {
-        self.inputs.get(input)
+    fn path(&self) -> &str {
+        let rows = self.rows.as_ref();
+        rows.map_or("", |rows| rows.paths.value(self.at))
     }
 
-    /// Those of one input that are set aside, by path.
-    pub(super) fn skipped(&self, input: &str) -> Option<&HashMap<String, Loaded>> {
-        self.skipped.get(input)
+    /// Sees to it that there is a row to look at; whether there is.
+    async fn fill(&mut self) -> Result<bool> {
+        loop {
+            if let Some(rows) = &self.rows
+                && self.at < rows.paths.len()
+            {
+                return Ok(true);
+            }
+            let next = match &mut self.batches {
+                Some(batches) => batches.next().await,
+                None => None,
+            };
+            let Some(batch) = next else {
+                (self.batches, self.rows) = (None, None);
+                return Ok(false);
+            };
+            self.rows = Some(Rows::of(&batch.map_err(failed)?)?);
+            self.at = 0;
+        }
     }
 }
 
-fn note(
-    inputs: &mut HashMap<String, HashMap<String, Loaded>>,
-    input: &str,
-    path: &str,
-    entry: Loaded,
-) {
-    let of_input = match inputs.get_mut(input) {
-        Some(files) => files,
-        None => inputs.entry(input.to_owned()).or_default(),
-    };
-    match of_input.get_mut(path) {
-        Some(known) if known.run >= entry.run => {}
-        Some(known) => *known = entry,
-        None => {
-            of_input.insert(path.to_owned(), entry);
+impl Rows {
+    fn of(batch: &RecordBatch) -> Result<Self> {
+        let text = |n: usize| -> Result<StringArray> {
+            let text: ArrayRef = cast(batch.column(n), &DataType::Utf8).map_err(failed)?;
+            Ok(text.as_string::<i32>().clone())
+        };
+        let number = |n: usize| batch.column(n).as_primitive::<Int64Type>().clone();
+        Ok(Self {
+            paths: text(0)?,
+            hashes: text(1)?,
+            etags: text(2)?,
+            numbers: [3, 4, 5, 6].map(number),
+            skipped: batch.column(7).as_boolean().clone(),
+        })
+    }
+
+    /// What a row says, and whether the file was set aside.
+    fn load(&self, row: usize) -> (Loaded, bool) {
+        let mut hash = [0; 32];
+        let is_hash = hex::decode_to_slice(self.hashes.value(row), &mut hash).is_ok();
+        let [run, size, modified, received_at] = self.numbers.each_ref().map(|of| of.value(row));
+        let load = Loaded {
+            run,
+            size: u64::try_from(size).unwrap_or(0),
+            modified,
+            received_at,
+            hash: is_hash.then_some(hash),
+            etag: (!self.etags.is_null(row)).then(|| self.etags.value(row).to_owned()),
+        };
+        (load, self.skipped.value(row))
+    }
+}
+
+impl Known {
+    fn note(&mut self, path: Path) {
+        let Path {
+            path,
+            loaded,
+            skipped,
+        } = path;
+        // What was loaded later has other content.
+        let later = loaded.as_ref().map_or(i64::MIN, |loaded| loaded.run);
+        if let Some(skipped) = skipped.filter(|skipped| later < skipped.run) {
+            self.skipped.insert(path.clone(), skipped);
+        }
+        if let Some(loaded) = loaded {
+            self.loaded.insert(path, loaded);
         }
     }
 }
@@ -137,36 +260,39 @@ impl Loaded {
         self.hash.map(hex::encode)
     }
 
-    /// Whether size and time say that the file is what was loaded.
+    /// Whether what can be said without reading it says that a file is what was loaded: size and
+    /// time, and where a store names contents, that name. (Times of stores are often whole seconds.)
     pub(super) fn looks_like(&self, file: &PendingFile) -> bool {
         (self.size, self.modified) == (file.size, file.modified)
+            && self.etag_says(file) != Some(false)
+    }
+
+    /// Whether the file has the content of then, as far as the store names contents.
+    fn etag_says(&self, file: &PendingFile) -> Option<bool> {
+        Some(self.etag.as_ref()? == file.etag.as_ref()?)
     }
 
     /// Whether a file has other content than what was loaded. One that was only touched or copied
-    /// again has not: where size and time do not settle it, its bytes do.
-    pub(super) fn differs_from(&self, file: &PendingFile) -> Result<bool> {
+    /// again has not: where nothing else settles it, its bytes do.
+    pub(super) async fn differs_from(&self, file: &PendingFile, stores: &Stores) -> Result<bool> {
         if self.size != file.size {
             return Ok(true);
         }
-        if self.modified == file.modified {
+        if self.looks_like(file) || self.etag_says(file) == Some(true) {
             return Ok(false);
         }
-        Ok(self.hash != Some(hash(file)?))
+        Ok(self.hash != Some(hash(file, stores).await?))
     }
 }
 
 /// BLAKE3 of a file's bytes.
-pub(super) fn hash(file: &PendingFile) -> Result<[u8; 32]> {
+pub(super) async fn hash(file: &PendingFile, stores: &Stores) -> Result<[u8; 32]> {
     if let Some(copy) = file.copy() {
         return copy.hash();
     }
-    let failed = |source| RunError::Io {
-        path: file.path.clone(),
+    let hashed = RawFile::at(stores, &file.path)?.hash().await;
+    hashed.map_err(|source| RunError::Io {
+        path: file.path.clone().into(),
         source,
-    };
-    let mut hasher = blake3::Hasher::new();
-    hasher
-        .update_reader(File::open(&file.path).map_err(failed)?)
-        .map_err(failed)?;
-    Ok(*hasher.finalize().as_bytes())
+    })
 }

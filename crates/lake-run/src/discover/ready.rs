@@ -1,13 +1,17 @@
 //! Whether a file is complete, and whether one should have come by now.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::DateTime;
-use lake_pipeline::{InputSource, OnEmpty};
+use lake_pipeline::InputSource;
+
+use lake_store::Stores;
 
 use super::PendingFile;
+use super::listing::name_of;
+use crate::error::{Result, RunError};
+use crate::raw::RawFile;
 
 /// Why a file is left for a later run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,58 +29,60 @@ pub(super) struct Readiness<'a> {
     /// Microseconds since 1970: what time it is.
     now: i64,
     /// The directories that were looked at for a marker, and whether it is there.
-    marked: HashMap<PathBuf, bool>,
+    marked: HashMap<String, bool>,
+    stores: &'a Stores,
 }
 
 impl<'a> Readiness<'a> {
-    pub(super) fn new(source: &'a InputSource, now: i64) -> Self {
+    pub(super) fn new(source: &'a InputSource, now: i64, stores: &'a Stores) -> Self {
         Self {
             source,
             now,
             marked: HashMap::new(),
+            stores,
         }
     }
 
     /// What speaks against loading a file now.
-    pub(super) fn of(&mut self, file: &PendingFile) -> Option<NotReady> {
+    pub(super) async fn of(&mut self, file: &PendingFile) -> Result<Option<NotReady>> {
         // A time in the future is not long ago either.
         if !self.source.settle.is_zero() && since(file.modified, self.now) < self.source.settle {
-            return Some(NotReady::Unsettled);
+            return Ok(Some(NotReady::Unsettled));
         }
-        let marker = self.source.done_marker.as_ref()?;
-        let directory = file.path.parent().unwrap_or(Path::new("/"));
-        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
-        let is_there = || directory.join(marker.of(&name)).is_file();
-        let is_marked = if marker.is_for_directories() {
-            match self.marked.get(directory) {
-                Some(known) => *known,
-                None => {
-                    let found = is_there();
-                    self.marked.insert(directory.to_owned(), found);
-                    found
-                }
-            }
-        } else {
-            is_there()
+        let Some(marker) = &self.source.done_marker else {
+            return Ok(None);
         };
-        (!is_marked).then_some(NotReady::Unmarked)
+        let name = name_of(&file.path);
+        let directory = file.path.strip_suffix(name).unwrap_or_default();
+        let known = self.marked.get(directory);
+        let is_marked = match known.filter(|_| marker.is_for_directories()) {
+            Some(known) => *known,
+            None => {
+                let marker = format!("{directory}{}", marker.of(name));
+                let found = RawFile::at(self.stores, &marker)?.stat().await;
+                let found = found.map_err(|source| RunError::Io {
+                    path: marker.into(),
+                    source,
+                })?;
+                self.marked.insert(directory.to_owned(), found.is_some());
+                found.is_some()
+            }
+        };
+        Ok((!is_marked).then_some(NotReady::Unmarked))
     }
 }
 
 /// What there is to say if no file of an input came for longer than it expects. `newest` is when
-/// the newest of those that are loaded was changed, in microseconds since 1970.
+/// the newest of those that are there or loaded was changed, in microseconds since 1970.
 pub(super) fn lateness(
     input: &str,
     source: &InputSource,
-    files: &[PendingFile],
     newest: Option<i64>,
     now: i64,
 ) -> Option<String> {
     let expected = source.expect_every?;
-    let counts = |file: &&PendingFile| file.size > 0 || source.on_empty == OnEmpty::Load;
-    let present = files.iter().filter(counts).map(|file| file.modified).max();
     let every = format!("one is expected every {}", written(expected));
-    let Some(newest) = newest.max(present) else {
+    let Some(newest) = newest else {
         return Some(format!("input {input}: no file has come yet, and {every}"));
     };
     let age = since(newest, now);

@@ -9,6 +9,8 @@ use lake_testing::Directory;
 
 use super::*;
 
+mod many;
+
 /// The only input of a pipeline in `directory`, with these settings.
 fn source(directory: &Path, settings: &str) -> InputSource {
     let yaml = format!(
@@ -30,14 +32,24 @@ fn put(directory: &Directory, name: &str, seconds: u64) {
 }
 
 fn listed(directory: &Directory, settings: &str) -> Vec<PendingFile> {
-    let source = source(directory.path(), settings);
-    walk::list("i", &source, false, &mut Vec::new()).unwrap()
+    of(&source(directory.path(), settings))
+}
+
+fn of(source: &InputSource) -> Vec<PendingFile> {
+    let stores = Stores::default();
+    futures::executor::block_on(async {
+        let place = (&stores, false);
+        let listing = Listing::of("i", source, place, &mut Vec::new()).await;
+        listing.unwrap().chunk(usize::MAX).await.unwrap()
+    })
 }
 
 /// The files as `name: value=… value=…`, with names below the directory.
 fn shown(directory: &Directory, files: &[PendingFile]) -> Vec<String> {
     let one = |file: &PendingFile| {
-        let name = file.path.strip_prefix(directory.path()).unwrap();
+        let name = Path::new(&file.path)
+            .strip_prefix(directory.path())
+            .unwrap();
         let values = file.captures.iter();
         let values =
             values.map(|(name, value)| format!(" {name}={}", value.as_deref().unwrap_or("NULL")));
@@ -89,7 +101,6 @@ fn a_backlog_is_cut_in_its_order_and_nothing_of_it_is_lost() {
     for (name, seconds) in [("a", 3), ("b", 1), ("c", 1), ("d", 2)] {
         put(&directory, name, seconds);
     }
-    let none = HashMap::new();
     for (settings, expected) in [
         ("order: name", vec!["a", "b", "c", "d"]),
         ("max_files: 2", vec!["a", "b"]),
@@ -98,17 +109,16 @@ fn a_backlog_is_cut_in_its_order_and_nothing_of_it_is_lost() {
         ("order: modified, max_files: 3", vec!["b", "c", "d"]),
     ] {
         let source = source(directory.path(), &format!("path: '?', {settings}"));
-        let mut files = walk::list("i", &source, false, &mut Vec::new()).unwrap();
+        let mut files = of(&source);
         let all = files.len() as u64;
         let choosing = Choosing {
             input: "i",
             source: &source,
-            loaded: &none,
             now: 0,
-            skipped: &HashMap::new(),
+            stores: &Stores::default(),
         };
         let left = choosing.first(&mut files);
-        let names: Vec<_> = files.iter().map(|f| f.path.file_name().unwrap()).collect();
+        let names: Vec<_> = files.iter().map(|f| listing::name_of(&f.path)).collect();
         assert_eq!(names, expected, "{settings}");
         assert_eq!(left.files + expected.len() as u64, all);
         assert_eq!(left.bytes, left.files, "each has one byte");
@@ -130,7 +140,7 @@ fn the_time_to_list_files_grows_with_their_number_and_no_faster() {
         }
         let source = source(directory.path(), &format!("path: '{some}/**/*.csv'"));
         let begun = Instant::now();
-        let files = walk::list("i", &source, false, &mut Vec::new()).unwrap();
+        let files = of(&source);
         assert_eq!(files.len(), some);
         begun.elapsed()
     };

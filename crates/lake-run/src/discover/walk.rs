@@ -4,64 +4,44 @@ use std::borrow::Cow;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
-use std::time::SystemTime;
 
-use lake_pipeline::{InputSource, PathValues, Pattern};
+use lake_pipeline::{PathValues, Pattern};
 use walkdir::WalkDir;
 
-use super::{Content, PendingFile};
+use super::PendingFile;
 use crate::error::{Result, RunError};
+use crate::raw::Stat;
 
-/// All files of an input, sorted by path, each of them once. A pattern without a file is a warning;
-/// so is one whose directory is gone, where there are copies (`has_copies`).
+/// The files that match, sorted by path. A pattern whose directory is gone is a warning where there
+/// are copies (`has_copies`).
 pub(super) fn list(
+    pattern: &Pattern,
     input: &str,
-    source: &InputSource,
     has_copies: bool,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<PendingFile>> {
+    let place = Path::new(pattern.fixed());
+    if has_copies
+        && !place.try_exists().map_err(|source| RunError::Io {
+            path: place.to_owned(),
+            source,
+        })?
+    {
+        warnings.push(format!("input {input}: {} is gone", place.display()));
+        return Ok(Vec::new());
+    }
+    if pattern.is_fixed() {
+        return Ok(vec![one(pattern, input)?]);
+    }
     let mut files = Vec::new();
-    for pattern in &source.paths {
-        let refuse = |message: String| RunError::Input {
-            place: format!("input {input}"),
-            message,
-        };
-        if pattern.is_url() {
-            return Err(refuse(format!(
-                "{pattern} is a URL; this version of lake reads local files"
-            )));
-        }
-        let place = Path::new(pattern.fixed());
-        if has_copies
-            && !place.try_exists().map_err(|source| RunError::Io {
-                path: place.to_owned(),
-                source,
-            })?
-        {
-            warnings.push(format!("input {input}: {} is gone", place.display()));
-            continue;
-        }
-        if pattern.is_fixed() {
-            files.push(one(pattern, input)?);
-            continue;
-        }
-        let before = files.len();
-        walk(pattern, input, &mut files)?;
-        if files.len() == before {
-            warnings.push(format!("input {input}: no file matches {pattern}"));
-        }
-    }
-    if let Some(marker) = &source.done_marker {
-        let is_marker = |file: &PendingFile| {
-            let name = file.path.file_name();
-            name.is_some_and(|name| marker.is_marker(&name.to_string_lossy()))
-        };
-        files.retain(|file| !is_marker(file));
-    }
-    // The sort is stable: of a file that is there twice, the first pattern's stays.
+    walk(pattern, input, &mut files)?;
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    files.dedup_by(|later, first| later.path == first.path);
     Ok(files)
+}
+
+/// Whether the place is there that a pattern begins with.
+pub(super) fn is_there(pattern: &Pattern) -> bool {
+    Path::new(pattern.fixed()).exists()
 }
 
 /// The file that a path without wildcards names.
@@ -170,29 +150,14 @@ fn relative<'p>(path: &'p Path, base: &Path) -> Option<Cow<'p, str>> {
     })
 }
 
-/// What the system says of a file.
-pub(super) fn describe(
-    path: PathBuf,
-    meta: &Metadata,
-    captures: PathValues,
-) -> Result<PendingFile> {
-    let modified = match meta.modified() {
-        Ok(modified) => micros(modified),
-        Err(source) => return Err(RunError::Io { path, source }),
-    };
-    Ok(PendingFile {
-        path,
-        size: meta.len(),
-        modified,
-        received_at: modified,
-        captures,
-        content: Content::File,
-    })
-}
-
-fn micros(time: SystemTime) -> i64 {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
-        Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
+/// A file of this machine, as the system describes it.
+fn describe(path: PathBuf, meta: &Metadata, captures: PathValues) -> Result<PendingFile> {
+    match Stat::of_file(meta) {
+        Ok(stat) => Ok(PendingFile::found(
+            path.display().to_string(),
+            stat,
+            captures,
+        )),
+        Err(source) => Err(RunError::Io { path, source }),
     }
 }

@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use arrow::datatypes::Int32Type;
 use lake_pipeline::OnEmpty;
-use lake_reader::{Block, HeaderError, LocalFile, Ranges, ReadError, Reader, Source};
+use lake_reader::{Block, HeaderError, Ranges, ReadError, Reader, Source};
 use tokio::sync::mpsc;
 
 use super::hashing::Hashing;
@@ -19,6 +19,7 @@ use super::{InputReader, lock};
 use crate::check::ReasonCounts;
 use crate::discover::{Content, Excerpt, PendingFile, is_unchanged};
 use crate::error::{Result, RunError};
+use crate::raw::RawFile;
 use crate::record::FileRecord;
 use crate::reject::{Origin, rejection_batch};
 
@@ -87,12 +88,18 @@ impl OpenFile {
         let name = pending.name();
         let progress = Arc::clone(&reading.progress);
         let bytes = match &pending.content {
-            Content::File => Hashing::new(LocalFile(pending.path.clone()), progress),
-            Content::Copy(copy) => {
-                let copy = Stored::of(&reading.root, copy, reading.runtime.clone());
-                Hashing::new(copy, progress)
+            Content::File => {
+                let file = RawFile::at(&reading.stores, &pending.path)?;
+                let runtime = reading.runtime.clone();
+                Hashing::new(file.source(&pending.stat(), runtime), progress)
             }
-            Content::Excerpt(excerpt) => Hashing::new(OneRecord(Arc::clone(excerpt)), progress),
+            Content::Copy(copy) => {
+                let copy = Stored::copy(&reading.root, copy, reading.runtime.clone());
+                Hashing::new(Box::new(copy), progress)
+            }
+            Content::Excerpt(excerpt) => {
+                Hashing::new(Box::new(OneRecord(Arc::clone(excerpt))), progress)
+            }
         };
         // It was rejected before, and is not lost.
         let stays_rejected = |error: &dyn std::fmt::Display| {
@@ -255,7 +262,7 @@ impl OpenFile {
     fn finish(&self, input: &InputReader, is_kept: bool) -> Result<()> {
         let hash = is_kept.then(|| self.bytes.hash(self.pending.size));
         let hash = hash.transpose().map_err(|e| io_error(&self.pending, e))?;
-        refuse_changed(&self.pending, hash.as_deref())?;
+        refuse_changed(input, &self.pending, hash.as_deref())?;
         let Some(hash) = hash else {
             return Ok(());
         };
@@ -331,7 +338,7 @@ impl Drop for Visit<'_> {
 fn found_empty(input: &InputReader, pending: &PendingFile, bytes: &Hashing) -> Result<()> {
     let hash = bytes.hash(pending.size);
     let hash = hash.map_err(|e| io_error(pending, e))?;
-    refuse_changed(pending, Some(&hash))?;
+    refuse_changed(input, pending, Some(&hash))?;
     let mut yielded = lock(&input.yielded);
     match input.reading.on_empty {
         OnEmpty::Wait => {
@@ -369,11 +376,12 @@ fn record(input: &InputReader, pending: &PendingFile, hash: String) -> FileRecor
         rejected: 0,
         header: String::new(),
         skipped: false,
+        etag: pending.etag.clone(),
     }
 }
 
 /// Fails for a file that is not what was discovered, and for a copy that is not what was copied.
-fn refuse_changed(file: &PendingFile, hash: Option<&str>) -> Result<()> {
+fn refuse_changed(input: &InputReader, file: &PendingFile, hash: Option<&str>) -> Result<()> {
     if let (Some(copy), Some(hash)) = (file.copy(), hash)
         && copy.hash != hash
     {
@@ -384,7 +392,8 @@ fn refuse_changed(file: &PendingFile, hash: Option<&str>) -> Result<()> {
             ),
         });
     }
-    match is_unchanged(file)? {
+    let reading = &input.reading;
+    match is_unchanged(file, &reading.stores, &reading.runtime)? {
         true => Ok(()),
         false => Err(RunError::changed_while_read(&file.name())),
     }
@@ -404,7 +413,7 @@ fn place(file: &PendingFile) -> String {
 
 fn io_error(file: &PendingFile, source: io::Error) -> RunError {
     RunError::Io {
-        path: file.path.clone(),
+        path: file.path.clone().into(),
         source,
     }
 }

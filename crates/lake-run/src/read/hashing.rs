@@ -28,9 +28,9 @@ struct Seen {
 
 impl Hashing {
     /// A file of which nothing is read yet. `progress` is told what is.
-    pub(super) fn new(file: impl Source + 'static, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(file: Box<dyn Source>, progress: Arc<Progress>) -> Self {
         Self {
-            file: Box::new(file),
+            file,
             seen: Arc::default(),
             progress,
         }
@@ -96,7 +96,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         std::fs::write(&path, content).unwrap();
-        (directory, Hashing::new(LocalFile(path), Arc::default()))
+        (
+            directory,
+            Hashing::new(Box::new(LocalFile(path)), Arc::default()),
+        )
     }
 
     #[test]

@@ -9,6 +9,7 @@ use arrow::array::AsArray;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use lake_pipeline::PathValues;
 use lake_plugin::prelude::*;
+use lake_store::Stores;
 
 use super::*;
 use crate::check::input_schema;
@@ -50,7 +51,8 @@ fn pending(path: PathBuf, captures: PathValues) -> PendingFile {
     let modified = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
     let modified = i64::try_from(modified.as_micros()).unwrap();
     PendingFile {
-        path,
+        path: path.display().to_string(),
+        etag: None,
         size: meta.len(),
         modified,
         received_at: modified,
@@ -104,7 +106,8 @@ fn open(input: Input, files: &Files, threads: usize) -> Result<Opened> {
         run: 1,
         transform_version: "1.0.0".to_owned(),
         progress: Arc::default(),
-        root: Root::open(files.directory.path().to_str().unwrap()).unwrap(),
+        stores: Stores::default(),
+        root: Root::open(files.directory.path().to_str().unwrap(), &Stores::default()).unwrap(),
         runtime: Handle::current(),
     };
     let (reader, rejections) = InputReader::new(&declared, checks, schema, reading)?;

@@ -1,18 +1,22 @@
 //! Which files a rollback makes pending again.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::prelude::{cast, col};
+use futures::{StreamExt, TryStreamExt};
 use lake_delta::Snapshot;
 use lake_pipeline::OnEmpty;
 
 use super::{PendingAgain, Rollback, RollbackOptions, version};
 use crate::archive::{ARCHIVE, Archive, ArchivedFile};
 use crate::error::{Result, RunError};
+use crate::raw::{RawFile, Stat};
 use crate::record::FILES;
+
+/// How many files are looked for at a time.
+const LOOKED_FOR: usize = 16;
 
 /// A content that was loaded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,8 +107,10 @@ impl Rollback {
             }
             false => Archive::default(),
         };
-        for (load, file) in undone {
-            let size = self.size(file);
+        let sizes = undone.iter().map(|(_, file)| self.size(file));
+        let sizes = futures::stream::iter(sizes).buffered(LOOKED_FOR);
+        let sizes: Vec<Option<u64>> = sizes.try_collect().await?;
+        for ((load, file), size) in undone.into_iter().zip(sizes) {
             let waiting = archive.waiting(&file.input, &file.path);
             // What waits already has come later than what is undone.
             let of_load = |copy: &Arc<ArchivedFile>| ArchivedFile {
@@ -135,11 +141,18 @@ impl Rollback {
     }
 
     /// How many bytes a file has; `None` where it is gone, or has lost what was in it.
-    fn size(&self, file: &Content) -> Option<u64> {
-        let size = Path::new(&file.path).metadata().ok()?.len();
+    async fn size(&self, file: &Content) -> Result<Option<u64>> {
+        let place = RawFile::at(&self.settings.stores, &file.path)?;
+        let stat = place.stat().await.map_err(|source| RunError::Io {
+            path: file.path.clone().into(),
+            source,
+        })?;
+        let Some(Stat { size, .. }) = stat else {
+            return Ok(None);
+        };
         let source = self.settings.pipeline.inputs.get(&file.input);
         let is_loaded_empty = source.is_some_and(|source| source.on_empty == OnEmpty::Load);
-        (size > 0 || file.size == 0 || is_loaded_empty).then_some(size)
+        Ok((size > 0 || file.size == 0 || is_loaded_empty).then_some(size))
     }
 
     /// The contents that a version of `_lake/files` knows.

@@ -1,18 +1,15 @@
 //! The text of records, from the files that they came from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 
 use lake_plugin::Declaration;
-use lake_reader::{
-    ExtraColumns, Layout, LocalFile, MissingColumns, Options, ReadError, Reader, Source,
-};
+use lake_reader::{ExtraColumns, Layout, MissingColumns, Options, ReadError, Reader, Source};
 use tokio::runtime::Handle;
 
 use super::{Record, Trace, TracedRow, Tracing};
 use crate::archive::{ARCHIVE, Archive};
-use crate::discover;
 use crate::error::{Result, RunError};
+use crate::raw::{RawFile, Stat};
 use crate::read::{Stored, layout, options};
 use crate::runs::rows;
 
@@ -28,6 +25,22 @@ struct Loaded {
     hash: String,
     #[serde(default)]
     skipped: bool,
+    #[serde(default)]
+    etag: Option<String>,
+}
+
+impl Loaded {
+    /// Whether a file still holds it: where neither size and time nor the store's name for its
+    /// content settle that, its bytes do.
+    async fn is_in(&self, file: &RawFile, stat: &Stat) -> bool {
+        let is_named = self.etag.is_some() && self.etag == stat.etag;
+        let is_same = i64::try_from(stat.size) == Ok(self.size);
+        if !is_same || is_named || (self.etag.is_none() && stat.modified == self.modified) {
+            return is_same;
+        }
+        let hash = file.hash().await;
+        hash.is_ok_and(|hash| hex::encode(hash) == self.hash)
+    }
 }
 
 /// A text of a record that begins on a line, and how many records do.
@@ -144,18 +157,21 @@ impl Tracing<'_> {
             let why = format!("the transform has no input {} any more", content.input);
             return Ok(Err(why));
         };
-        let source: Box<dyn Source> = if discover::is_content(
-            content.path.as_ref(),
-            (content.size, content.modified),
-            &content.hash,
-        ) {
-            Box::new(LocalFile(content.path.clone().into()))
+        let file = RawFile::at(&self.settings.stores, &content.path)?;
+        let stat = file.stat().await.unwrap_or_default();
+        let as_loaded = match &stat {
+            Some(stat) if content.is_in(&file, stat).await => Some(stat),
+            _ => None,
+        };
+        let runtime = Handle::current();
+        let source: Box<dyn Source> = if let Some(stat) = as_loaded {
+            file.source(stat, runtime)
         } else if let Some(copy) = archive.copy(&content.input, &content.path, &content.hash) {
-            Box::new(Stored::of(&self.state.root, copy, Handle::current()))
+            Box::new(Stored::copy(&self.state.root, copy, runtime))
         } else {
-            let what = match File::open(&content.path) {
-                Ok(_) => "the file has changed since it was loaded",
-                Err(_) => "the file is gone",
+            let what = match stat {
+                Some(_) => "the file has changed since it was loaded",
+                None => "the file is gone",
             };
             return Ok(Err(format!("{what}, and there is no copy of it")));
         };

@@ -34,7 +34,8 @@ pub(crate) async fn skip_through(
     file: &str,
     undo: bool,
 ) -> Result<Skipped> {
-    skip(&lake.settings(store), &lake.input(file), undo).await
+    let file = lake.input(file).display().to_string();
+    skip(&lake.settings(store), &file, undo).await
 }
 
 async fn set_aside(lake: &Lake, file: &str) -> Result<Skipped> {

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use lake_pipeline::Overrides;
 use lake_run::{
     Answer, Outcome, Process, Profile, Releases, Report, Result, Root, RunError, RunRecord,
-    Settings, query, run,
+    Settings, Stores, query, run,
 };
 use lake_testing::{Directory, FailingStore, Kind, On};
 use object_store::local::LocalFileSystem;
@@ -194,6 +194,7 @@ impl Lake {
         Settings {
             pipeline: pipeline.unwrap(),
             file,
+            stores: Stores::default(),
             root: Root::with_store(url, Arc::new(store.clone())).unwrap(),
             cache: Path::new(env!("CARGO_TARGET_TMPDIR")).join("transforms"),
             profile: Profile::Dev,

@@ -28,12 +28,14 @@ const STORE: &str = "the local file system";
 
 /// The local file system, with what it confirms on the disk.
 #[derive(Debug, Clone)]
-pub(crate) struct Durable {
+pub struct Durable {
     inner: Arc<LocalFileSystem>,
 }
 
 impl Durable {
-    pub(crate) fn new() -> Self {
+    /// The file system of this machine, with absolute paths.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             inner: Arc::new(LocalFileSystem::new()),
         }
@@ -110,7 +112,10 @@ impl Place {
 
 /// Sees to it that a file that can be read is on the disk too, name and all: another process may
 /// have given it its name just now.
-pub(crate) async fn confirm(file: PathBuf, location: &Path) -> Result<()> {
+///
+/// # Errors
+/// Of the file system.
+pub async fn confirm(file: PathBuf, location: &Path) -> Result<()> {
     /// Its directory, and as many above as a pipeline may have made with it.
     const DIRECTORIES: usize = 3;
     let directories = file.ancestors().skip(1).take(DIRECTORIES);
