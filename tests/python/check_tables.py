@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import cache
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -78,11 +79,15 @@ DAILY_USAGE = Table(
 @cache
 def duckdb_with_delta() -> duckdb.DuckDBPyConnection:
     """DuckDB without the network: its extension comes from a package."""
-    package = Path(duckdb_extension_delta.__file__).parent
-    extension = package / "extensions" / f"v{duckdb.__version__}" / "delta.duckdb_extension"
     database = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
-    database.execute(f"LOAD '{extension}'")
+    load(database, duckdb_extension_delta, "delta")
     return database
+
+
+def load(database: duckdb.DuckDBPyConnection, package: ModuleType, name: str) -> None:
+    """Loads an extension that comes from a package."""
+    extensions = Path(package.__file__).parent / "extensions" / f"v{duckdb.__version__}"
+    database.execute(f"LOAD '{extensions / name}.duckdb_extension'")
 
 
 def with_duckdb(path: Path, columns: dict[str, bool]) -> list[tuple]:

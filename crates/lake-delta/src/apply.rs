@@ -249,7 +249,11 @@ pub async fn checkpoint(root: &Root, pipeline: &str, name: &str) -> Result<()> {
         return Ok(());
     };
     let created = create_checkpoint(&snapshot.table, None).await;
-    created.map_err(|e| Error::delta(name, e))
+    created.map_err(|e| Error::delta(name, e))?;
+    snapshot
+        .place
+        .forget_checksum("_delta_log/_last_checkpoint");
+    Ok(())
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -157,6 +157,17 @@ impl Root {
         let _ = removed.await;
     }
 
+    /// Takes away what Hadoop's local file system (Spark's) has written beside a file that it wrote
+    /// and that is another one since: its checksum, which every reader of that system would hold
+    /// against the new file.
+    pub(crate) fn forget_checksum(&self, path: &str) {
+        if let Ok(root) = self.url.to_file_path() {
+            let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+            // Where Spark never wrote, there is none.
+            let _ = std::fs::remove_file(root.join(directory).join(format!(".{name}.crc")));
+        }
+    }
+
     /// Makes sure that an object that can be read will not be gone after a power cut. Object
     /// stores promise that by themselves.
     ///

@@ -229,9 +229,9 @@ impl Snapshot {
                 table: name.to_owned(),
                 reason: format!(
                     "somebody has switched features of the table on that lake does not keep \
-                     (protocol {reader}/{writer}: {features:?}); switch them off (ALTER TABLE … \
-                     DROP FEATURE), or move the table away and load everything again with `lake \
-                     run --reload`"
+                     (protocol {reader}/{writer}: {features:?}); move the table away and load \
+                     everything again with `lake run --reload` (ALTER TABLE … DROP FEATURE \
+                     leaves another one, for a day at least)"
                 ),
             });
         }

@@ -9,7 +9,7 @@ use lake_tests::workspace;
 use serde_json::Value;
 
 /// Which crates of this repository a crate may use: the arrows of the map.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     (
         "lake",
         &[
@@ -40,13 +40,15 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "lake-reader",
             "lake-registry",
             "lake-plugin",
+            "lake-store",
         ],
     ),
     ("lake-pipeline", &["lake-plugin"]),
-    ("lake-delta", &[]),
+    ("lake-delta", &["lake-store"]),
     ("lake-reader", &[]),
     ("lake-registry", &["lake-plugin"]),
     ("lake-plugin", &[]),
+    ("lake-store", &[]),
     ("lake-testing", &[]),
     ("utility", &["lake-plugin"]),
     ("lake-tests", &[]),

@@ -10,6 +10,8 @@ mod kill;
 #[cfg(test)]
 mod place;
 #[cfg(test)]
+mod readers;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod requests;

@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBat
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use lake_delta::Snapshot;
 use lake_store::Stores;
@@ -16,6 +17,9 @@ use crate::raw::RawFile;
 use crate::record::FILES;
 use crate::run::Settings;
 use crate::state::State;
+
+/// How many rows are sorted and merged at a time.
+const BATCH_ROWS: usize = 512;
 
 /// What is known of some files: the newest load of each, by path.
 #[derive(Debug, Default)]
@@ -91,8 +95,12 @@ impl KnownFiles {
         let Some(files) = files else {
             return Ok(known);
         };
-        // Sorting spills beyond the limit.
-        let session = settings.session()?;
+        // Sorting spills beyond the limit, and what it merges has to fit into it: rows of some
+        // hundred bytes, a batch of each of the runs that it has spilled.
+        let whole = settings.session()?;
+        let config = whole.copied_config();
+        let config = config.with_batch_size(BATCH_ROWS).with_target_partitions(1);
+        let session = SessionContext::new_with_config_rt(config, whole.runtime_env());
         state.root.register(&session.runtime_env());
         session
             .register_table("files", files.provider().await?)

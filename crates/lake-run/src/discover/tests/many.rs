@@ -8,12 +8,12 @@ use chrono::{DateTime, TimeZone, Utc};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use lake_delta::{Root, Stamp};
+use lake_delta::{Root, Snapshot, Stamp};
 use lake_store::Bucket;
 use object_store::path::Path as Key;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 
 use super::*;
@@ -161,29 +161,31 @@ fn loaded(objects: std::ops::Range<usize>, besides: usize) -> RecordBatch {
     to_batch(&files_spec().schema, &wanted.collect::<Vec<_>>()).unwrap()
 }
 
-/// Writes `_lake/files`, in no order.
+/// Writes `_lake/files`, in no order, and not all at once.
 async fn write_files(settings: &Settings, count: usize, besides: usize) {
     let root = settings.root.child("p");
-    let attempt = settings.attempt(&root).unwrap();
     let step = 50_000;
-    let starts = (0..count).step_by(step).rev();
-    let batches = starts.map(|from| loaded(from..count.min(from + step), besides));
-    let rows = attempt.session.read_batches(batches).unwrap();
-    let plan: Arc<dyn ExecutionPlan> = rows.create_physical_plan().await.unwrap();
-    let prepared = attempt.append(&files_spec(), None, plan).await.unwrap();
-    let stamp = Stamp {
-        app: app("p"),
-        run: 1,
-        attempt: attempt.id.clone(),
-        time: 0,
-    };
-    let commit = prepared.commit(&stamp).unwrap();
-    let remake = lake_delta::Remake::Append;
-    let applied = lake_delta::apply(&attempt, FILES, &commit, &remake, &stamp, false).await;
-    assert!(matches!(
-        applied.unwrap(),
-        lake_delta::Applied::Committed(_)
-    ));
+    for from in (0..count).step_by(step).rev() {
+        let attempt = settings.attempt(&root).unwrap();
+        let batch = loaded(from..count.min(from + step), besides);
+        let rows = attempt.session.read_batch(batch).unwrap();
+        let plan: Arc<dyn ExecutionPlan> = rows.create_physical_plan().await.unwrap();
+        let base = Snapshot::open(&root, "p", FILES).await.unwrap();
+        let prepared = attempt.append(&files_spec(), base, plan).await.unwrap();
+        let stamp = Stamp {
+            app: app("p"),
+            // One that no seal has to be there for.
+            run: 0,
+            attempt: attempt.id.clone(),
+            time: 0,
+        };
+        let commit = prepared.commit(&stamp).unwrap();
+        // Nobody else is there, and a transaction is not looked for.
+        let path = format!("p/{FILES}/_delta_log/{:020}.json", commit.base + 1);
+        let body = commit.body.clone().into();
+        let store = settings.root.store();
+        store.put(&Key::from(path), body).await.unwrap();
+    }
 }
 
 async fn pending(settings: &Settings) -> Result<Discovered> {
