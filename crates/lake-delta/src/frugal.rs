@@ -123,7 +123,10 @@ impl Frugal {
         match (self.once, &options.range) {
             (Once::Commits, _) => is_commit(path).then_some(None),
             (Once::Tails, Some(GetRange::Bounded(range)))
-                if name.ends_with(".parquet") && range.end - range.start == FOOTER =>
+                // Checkpoints are written over by whoever sums a log up once more.
+                if name.ends_with(".parquet")
+                    && !path.parts().any(|part| part.as_ref() == "_delta_log")
+                    && range.end - range.start == FOOTER =>
             {
                 Some(Some(range.end.saturating_sub(TAIL)..range.end))
             }

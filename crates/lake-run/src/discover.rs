@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use lake_pipeline::{InputSource, OnChange, OnEmpty, OnLate, PathValues, Pattern};
+use lake_pipeline::{FileOrder, InputSource, OnChange, OnEmpty, OnLate, PathValues, Pattern};
 use lake_store::Stores;
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -140,6 +140,20 @@ pub struct Left {
     pub bytes: u64,
 }
 
+impl Left {
+    fn add(&mut self, files: &[PendingFile]) {
+        self.files += files.len() as u64;
+        self.bytes += files.iter().map(|file| file.size).sum::<u64>();
+    }
+
+    fn and(self, more: Self) -> Self {
+        Self {
+            files: self.files + more.files,
+            bytes: self.bytes + more.bytes,
+        }
+    }
+}
+
 /// The files that are there to be loaded.
 #[derive(Debug, Default)]
 pub(crate) struct Discovered {
@@ -238,6 +252,10 @@ pub(crate) async fn discover(
     for (input, source) in &pipeline.inputs {
         let mut known_files = KnownFiles::of(settings, state, table.as_ref(), input).await?;
         let mut copies = Copies::of(input, source, &archive, wanted);
+        if !copies.is_empty() {
+            let mut known = KnownFiles::of(settings, state, table.as_ref(), input).await?;
+            copies.retain_wanted(&known.among(&copies.paths(), None).await?.loaded);
+        }
         let place = (stores, !copies.is_empty());
         let mut listing = Listing::of(input, source, place, &mut found.warnings).await?;
         let most = match wanted {
@@ -251,7 +269,10 @@ pub(crate) async fn discover(
             stores,
         };
         let mut passed = PassedOver::default();
+        let mut left = Left::default();
         let (mut files, mut again, mut newest) = (Vec::new(), Vec::new(), None);
+        let is_pending = matches!(wanted, Files::Pending);
+        let may_cut = is_pending && source.order == FileOrder::Name;
         loop {
             let mut some = listing.chunk(most).await?;
             let last = some.last().map(|file| file.path.clone());
@@ -281,7 +302,15 @@ pub(crate) async fn discover(
             chosen.retain(|file| besides.is_empty() || !besides.contains(&file.path));
             let is_known = |file: &&PendingFile| known.loaded.contains_key(&file.path);
             again.extend(chosen.iter().filter(is_known).map(PendingFile::name));
+            // In the order of names, nothing comes before what is taken already.
+            if left.files > 0 {
+                left.add(&chosen);
+                chosen.clear();
+            }
             files.append(&mut chosen);
+            if may_cut {
+                left = left.and(choosing.first(&mut files));
+            }
             if last.is_none() {
                 break;
             }
@@ -292,9 +321,11 @@ pub(crate) async fn discover(
         if let Some(message) = ready::lateness(input, source, newest, now) {
             late.push((source.on_late, input, message));
         }
-        if matches!(wanted, Files::Pending) {
+        if is_pending {
             choosing.tell(&passed, &mut found.warnings)?;
-            let left = choosing.first(&mut files);
+            if !may_cut {
+                left = choosing.first(&mut files);
+            }
             if left.files > 0 {
                 found.left.insert(input.clone(), left);
                 let taken: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();

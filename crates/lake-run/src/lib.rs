@@ -80,7 +80,7 @@ pub use history::{History, history, recorded, run_at};
 pub use lake_delta::Root;
 pub use lake_pipeline::Pattern;
 pub use lake_plugin::Declaration;
-pub use lake_store::{Requests, Stores};
+pub use lake_store::{Requests, Stores, shown};
 pub use live::Process;
 pub use maintain::{MaintainedTable, Maintenance, maintain, plan_maintenance};
 pub use parameters::ParameterRecord;

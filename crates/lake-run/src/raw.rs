@@ -12,9 +12,9 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use lake_reader::{LocalFile, Source};
-use lake_store::{Stores, is_url};
+use lake_store::{Stores, is_url, shown};
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 
 use crate::error::{Result, RunError};
@@ -22,6 +22,15 @@ use crate::read::Stored;
 
 /// How much of a file on this machine is read at once, where it is read for its bytes alone.
 const PIECE_BYTES: usize = 1 << 20;
+
+/// How much of an object is asked for at once, and how often before it is taken.
+const PART_BYTES: u64 = 8 << 20;
+const PARTS_AHEAD: usize = 2;
+
+/// What a file is that is another one since it was found.
+pub(crate) fn changed() -> io::Error {
+    io::Error::other("it was changed while it was read; nothing was published, run again")
+}
 
 /// A place where a raw file is, or may be.
 #[derive(Debug, Clone)]
@@ -77,7 +86,7 @@ impl RawFile {
             return Ok(Self::Local(name.into()));
         }
         let (store, path) = stores.at(name).map_err(|error| RunError::Input {
-            place: name.to_owned(),
+            place: shown(name),
             message: error.to_string(),
         })?;
         Ok(Self::Stored(store, path))
@@ -89,8 +98,13 @@ impl RawFile {
             Self::Local(path) => match fs::metadata(path) {
                 Ok(meta) if meta.is_file() => Stat::of_file(&meta).map(Some),
                 Ok(_) => Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error),
+                // Below a file, and under a name that is too long, nothing is either.
+                Err(error) => match error.kind() {
+                    io::ErrorKind::NotFound
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::InvalidFilename => Ok(None),
+                    _ => Err(error),
+                },
             },
             Self::Stored(store, path) => match store.head(path).await {
                 Ok(meta) => Ok(Some(Stat::of_object(&meta))),
@@ -115,12 +129,22 @@ impl RawFile {
                 Ok(pieces.boxed())
             }
             Self::Stored(store, path) => {
-                let options = GetOptions {
-                    if_match: etag.map(str::to_owned),
-                    ..GetOptions::default()
-                };
-                let found = store.get_opts(path, options).await?;
-                Ok(found.into_stream().map_err(io::Error::from).boxed())
+                let found = self.stat().await?;
+                let found = found.ok_or(io::ErrorKind::NotFound)?;
+                if etag.is_some() && found.etag.as_deref() != etag {
+                    return Err(changed());
+                }
+                // In parts, each of which is asked for again where something goes wrong with it: one
+                // request for all would be given up after a while.
+                let object =
+                    Stored::new(Arc::clone(store), path.clone(), &found, Handle::current());
+                let step = usize::try_from(PART_BYTES).unwrap_or(usize::MAX);
+                let parts = (0..found.size).step_by(step);
+                let parts = parts.map(move |from| {
+                    let part = from..found.size.min(from + PART_BYTES);
+                    object.clone().get(part)
+                });
+                Ok(futures::stream::iter(parts).buffered(PARTS_AHEAD).boxed())
             }
         }
     }
@@ -171,7 +195,7 @@ impl RawFile {
 /// [`RunError::Input`] where no file is, and of the store.
 pub async fn raw_source(stores: &Stores, name: &str) -> Result<Box<dyn Source>> {
     let refuse = |message: String| RunError::Input {
-        place: name.to_owned(),
+        place: shown(name),
         message,
     };
     let file = RawFile::at(stores, name)?;
@@ -186,7 +210,7 @@ pub async fn raw_source(stores: &Stores, name: &str) -> Result<Box<dyn Source>> 
 /// [`RunError::Input`] where no file is, or it is not UTF-8; and of the store.
 pub async fn raw_text(stores: &Stores, name: &str) -> Result<String> {
     let refuse = |message: String| RunError::Input {
-        place: name.to_owned(),
+        place: shown(name),
         message,
     };
     let text = RawFile::at(stores, name)?.text().await;

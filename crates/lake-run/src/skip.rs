@@ -159,8 +159,19 @@ impl Skipping<'_> {
         let provider = base.provider().await?;
         session.register_table("known", provider).map_err(failed)?;
         let path = self.path.replace('\'', "''");
-        let sql =
-            format!("SELECT * FROM known WHERE NOT (coalesce(skipped, false) AND path = '{path}')");
+        let spec = files_spec();
+        let known_columns = base.columns();
+        let columns = spec.schema.fields().iter().map(|field| {
+            // Tables of earlier versions of lake get a column with their next row.
+            match known_columns.iter().any(|known| known == field.name()) {
+                true => format!("\"{}\"", field.name()),
+                false => format!("NULL AS \"{}\"", field.name()),
+            }
+        });
+        let sql = format!(
+            "SELECT {} FROM known WHERE NOT (coalesce(skipped, false) AND path = '{path}')",
+            columns.collect::<Vec<_>>().join(", ")
+        );
         let rows = session.sql(&sql).await.map_err(failed)?;
         let plan = rows.create_physical_plan().await.map_err(failed)?;
         let change = self

@@ -29,6 +29,6 @@ mod transport;
 
 pub use durable::{Durable, confirm};
 pub use error::{Error, Result};
-pub use location::{Bucket, is_url};
+pub use location::{Bucket, is_url, shown};
 pub use requests::Requests;
 pub use stores::Stores;

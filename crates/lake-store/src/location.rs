@@ -11,6 +11,33 @@ pub fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 
+/// A URL as it may be said: without what stands in front of an `@`, which may be a password, and
+/// without its query, which may be a signature.
+#[must_use]
+pub fn shown(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", hidden(rest)),
+        None => url.to_owned(),
+    }
+}
+
+/// The same, of what stands behind the scheme.
+fn hidden(rest: &str) -> String {
+    let (host, key) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = match host.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => host.to_owned(),
+    };
+    let key = match key.split_once('?') {
+        Some((key, _)) => format!("{key}?…"),
+        None => key.to_owned(),
+    };
+    match rest.contains('/') {
+        true => format!("{host}/{key}"),
+        false => host,
+    }
+}
+
 /// Which client a store needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Provider {
@@ -29,14 +56,14 @@ pub struct Bucket {
 
 impl Bucket {
     /// Splits `s3://bucket/some/key` into the bucket and the key, which may be empty. Nothing in
-    /// the key is decoded: it is the name that the object has.
+    /// the key is decoded: it is the name that the object has, `?` and `#` included.
     ///
     /// # Errors
-    /// [`Error::Location`] for another scheme, for a URL without a bucket, with a user, a port, a
-    /// query or a fragment, and for keys that cannot be written as a path.
+    /// [`Error::Location`] for another scheme, for a URL without a bucket, with a user or a port,
+    /// and for keys that cannot be written as a path.
     pub fn split(url: &str) -> Result<(Self, Path)> {
-        let refuse = |shown: &str, reason: &str| Error::Location {
-            location: shown.to_owned(),
+        let refuse = |reason: &str| Error::Location {
+            location: shown(url),
             reason: reason.to_owned(),
         };
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
@@ -44,7 +71,6 @@ impl Bucket {
         // What stands in front of an @ may be a secret, and is not repeated.
         if name.contains('@') {
             return Err(refuse(
-                &format!("{scheme}://…"),
                 "a URL has no user and no password in it; give credentials as environment \
                  variables (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for instance)",
             ));
@@ -54,11 +80,10 @@ impl Bucket {
             "gs" => ("gs", Provider::Google),
             "az" => ("az", Provider::Azure),
             "s3a" | "s3n" => {
-                return Err(refuse(url, &format!("write it as s3://{rest}")));
+                return Err(refuse(&format!("write it as s3://{}", hidden(rest))));
             }
             _ => {
                 return Err(refuse(
-                    url,
                     "lake reads and writes s3://bucket/…, gs://bucket/…, az://container/… and \
                      directories of this machine",
                 ));
@@ -67,17 +92,10 @@ impl Bucket {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || !name.chars().all(is_name) {
             return Err(refuse(
-                url,
                 "behind :// stands the name of a bucket, of letters, digits, -, _ and .",
             ));
         }
-        if key.contains(['?', '#']) {
-            return Err(refuse(
-                url,
-                "a URL has no query and no fragment (? and #) in it",
-            ));
-        }
-        let key = Path::parse(key).map_err(|error| refuse(url, &error.to_string()))?;
+        let key = Path::parse(key).map_err(|error| refuse(&error.to_string()))?;
         let name = name.to_owned();
         Ok((
             Self {
@@ -122,7 +140,7 @@ impl Bucket {
             reason: reason.to_owned(),
         };
         let url = Url::parse(&text).map_err(|error| refuse(&error.to_string()))?;
-        match url.as_str() == text && !text.contains('%') {
+        match url.as_str() == text && !text.contains(['%', '?', '#']) {
             true => Ok(url),
             false => Err(refuse(
                 "tables cannot be kept under a name with spaces, % or other characters that a URL \
@@ -159,7 +177,6 @@ mod tests {
             ("s3://", "the name of a bucket"),
             ("s3:///p", "the name of a bucket"),
             ("s3://b:9000/p", "the name of a bucket"),
-            ("s3://b/p?versionId=1", "no query"),
             ("s3://b/a//b", "empty"),
         ] {
             let error = Bucket::split(url).unwrap_err().to_string();
@@ -175,6 +192,16 @@ mod tests {
             .to_string();
         assert!(!error.contains("hunter2"), "{error}");
         assert!(error.contains("AWS_ACCESS_KEY_ID"), "{error}");
+        for (url, expected) in [
+            ("https://h/b/k?X-Amz-Signature=hunter2", "https://h/b/k?…"),
+            ("s3a://u:hunter2@b/k", "s3a://…@b/k"),
+            ("s3://b", "s3://b"),
+            ("s3://b/a?b", "s3://b/a?…"),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+        let error = Bucket::split("s3a://b/k?sig=hunter2").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 
     #[test]
@@ -185,7 +212,13 @@ mod tests {
         };
         assert_eq!(directory("s3://b").unwrap(), "s3://b/");
         assert_eq!(directory("s3://b/p=1/q").unwrap(), "s3://b/p=1/q/");
-        for url in ["s3://b/a b", "s3://b/a%20b", "s3://b/ä"] {
+        for url in [
+            "s3://b/a b",
+            "s3://b/a%20b",
+            "s3://b/ä",
+            "s3://b/p?x=1",
+            "s3://b/p#x",
+        ] {
             directory(url).unwrap_err();
         }
     }

@@ -13,7 +13,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use crate::durable::Durable;
 use crate::error::{Error, Result};
-use crate::location::{Bucket, Provider};
+use crate::location::{Bucket, Provider, shown};
 use crate::requests::{Counter, Requests};
 use crate::secrets::Secrets;
 use crate::transport::Transport;
@@ -139,6 +139,9 @@ impl Stores {
                 for (key, value) in self.settings::<AmazonS3ConfigKey>("AWS_") {
                     builder = builder.with_config(key, value);
                 }
+                if let Some(endpoint) = self.endpoint_of(bucket) {
+                    builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
+                }
                 let store = builder.with_bucket_name(bucket.name()).build();
                 Arc::new(store.map_err(failed)?)
             }
@@ -165,6 +168,27 @@ impl Stores {
                 Arc::new(store.map_err(failed)?)
             }
         })
+    }
+
+    /// Where S3 is, where a variable says it, and which one.
+    fn endpoint(&self) -> Option<(&'static str, &str)> {
+        let mut endpoints = S3_ENDPOINTS.iter();
+        endpoints.find_map(|name| Some((*name, self.variable(name)?)))
+    }
+
+    /// The endpoint of a bucket that is a part of the host's name: the client library takes an
+    /// endpoint as it is then, so that all buckets would be the same.
+    fn endpoint_of(&self, bucket: &Bucket) -> Option<String> {
+        let (_, endpoint) = self.endpoint()?;
+        let (scheme, host) = endpoint.split_once("://")?;
+        let beginning = format!("{}.", bucket.name());
+        let is_meant = self.says_yes("AWS_VIRTUAL_HOSTED_STYLE_REQUEST");
+        (is_meant && !host.starts_with(&beginning)).then(|| format!("{scheme}://{beginning}{host}"))
+    }
+
+    fn says_yes(&self, name: &str) -> bool {
+        let value = self.variable(name).unwrap_or_default().to_lowercase();
+        ["true", "1", "yes", "on", "y", "t"].contains(&value.as_str())
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
@@ -211,19 +235,16 @@ impl Stores {
     /// Data and, without encryption, what requests are signed with can be read and changed on the
     /// way: somebody has to want that.
     fn refuse_plain_text(&self, bucket: &Bucket) -> Result<()> {
-        let mut endpoints = S3_ENDPOINTS.iter();
-        let endpoint = endpoints.find_map(|name| Some((*name, self.variable(name)?)));
-        let allowed = ["AWS_ALLOW_HTTP", "AWS_ALLOW_HTTP_ENDPOINT"].iter();
-        let is_allowed = allowed.filter_map(|name| self.variable(name)).any(|value| {
-            ["true", "1", "yes", "on", "y", "t"].contains(&value.to_lowercase().as_str())
-        });
-        match endpoint {
-            Some((name, endpoint)) if endpoint.starts_with("http://") && !is_allowed => {
+        match self.endpoint() {
+            Some((name, endpoint))
+                if endpoint.starts_with("http://") && !self.says_yes("AWS_ALLOW_HTTP") =>
+            {
                 Err(Error::Location {
                     location: bucket.prefix(),
                     reason: format!(
-                        "{name} is {endpoint}, without encryption; set AWS_ALLOW_HTTP=true where the \
-                         network in between can be trusted, or use https://"
+                        "{name} is {}, without encryption; set AWS_ALLOW_HTTP=true where the \
+                         network in between can be trusted, or use https://",
+                        shown(endpoint)
                     ),
                 })
             }
@@ -256,6 +277,18 @@ mod tests {
         let google = stores(&[endpoint]).bucket(&bucket("gs://b"));
         let said = google.err().map(|error| error.to_string());
         assert!(said.is_none_or(|said| !said.contains("AWS")));
+    }
+
+    #[test]
+    fn buckets_in_the_name_of_the_host_are_different_ones() {
+        let stores = stores(&[
+            ("AWS_ENDPOINT_URL", "https://host:9000"),
+            ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true"),
+        ]);
+        let endpoint = |url: &str| stores.endpoint_of(&bucket(url));
+        assert_eq!(endpoint("s3://a").unwrap(), "https://a.host:9000");
+        assert_eq!(endpoint("s3://b").unwrap(), "https://b.host:9000");
+        assert_eq!(endpoint("s3://host"), Some("https://host.host:9000".into()));
     }
 
     #[test]

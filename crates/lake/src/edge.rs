@@ -36,7 +36,7 @@ pub(crate) fn settings(file: Option<&Path>, overrides: &Overrides) -> Result<Set
     let unreadable = |e: &dyn std::fmt::Display| {
         Failure::Usage(format!(
             "{}: the pipeline file cannot be read: {e}",
-            file.display()
+            lake_run::shown(&file.to_string_lossy())
         ))
     };
     let source = match is_url(&file) {

@@ -232,15 +232,18 @@ fn a_run_that_loses_the_store_at_any_request_is_finished_or_done_again_by_the_ne
 #[test]
 fn a_store_that_says_nothing_for_a_while_is_given_up_and_asked_again() {
     let scene = Scene::new();
-    let stall = WireFault::Stall(Duration::from_secs(60));
+    // Longer than the test may take: who waits for the end of one does not come to it.
+    let long = Duration::from_secs(3_600);
+    let stall = WireFault::Stall(long);
     let object = Requests::method("GET").path("data/2.csv");
     scene.wire.inject(object, stall.clone());
-    let in_body = WireFault::StallInBody(20, Duration::from_secs(60));
-    let log = Requests::method("GET").path("_delta_log/0");
+    let in_body = WireFault::StallInBody(20, long);
+    let log = Requests::method("GET").path("_delta_log/00000000000000000000.json");
     scene.wire.inject(log, in_body);
     let seal = Requests::method("PUT").path("_lake/log/");
     scene.wire.inject(seal, stall);
     scene.assert_ends_well("stalls");
+    assert_eq!(scene.wire.hits(), 3);
 }
 
 #[test]

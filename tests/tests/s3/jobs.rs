@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::time::Duration;
 
+use lake_testing::{Requests, WireFault};
 use lake_tests::{Lake, csv, reading};
 
 use crate::place::{Place, content, on_pipeline, reaching};
@@ -152,10 +154,14 @@ fn what_is_said_of_a_local_file_is_said_of_one_in_a_bucket() {
     place.put("data/1.csv", csv([reading(1, 1, 1, 0, "1.5")]));
     place.put("data/empty.csv", "");
     place.put("data/.hidden.csv", "x");
+    place.put("data/report #3 100%.csv", csv([reading(2, 2, 2, 2, "2")]));
     place.put("data/below/2.csv", csv([reading(9, 9, 9, 9, "9")]));
     let report = lake.publish(&[]);
-    assert_eq!(report["inputs"]["readings"]["files"], 1);
+    assert_eq!(report["inputs"]["readings"]["files"], 2);
     assert!(report["warnings"].to_string().contains("is empty"));
+    let odd = place.url("data/report #3 100%.csv");
+    let known = lake.rows("SELECT path FROM _lake.files WHERE path LIKE '%report%'");
+    assert_eq!(known, [odd]);
     // Put again with the same content: nothing to do.
     place.put("data/1.csv", csv([reading(1, 1, 1, 0, "1.5")]));
     assert_eq!(lake.publish(&[])["status"], "nothing_to_do");
@@ -240,6 +246,36 @@ fn two_hosts_that_run_at_once_load_every_file_once() {
         let rows = "SELECT count(*), sum(readings) FROM consumption.daily_usage";
         assert_eq!(lake.rows(rows), [format!("{files},{files}")]);
     }
+}
+
+/// The seal of a host is on its way when another one, which takes it for dead, does the same work.
+#[test]
+fn a_host_whose_seal_comes_too_late_publishes_nothing() {
+    let place = Place::new();
+    place.put("data/1.csv", csv([reading(1, 1, 1, 0, "1.5")]));
+    place.lake().publish(&[]);
+    place.put("data/2.csv", csv([reading(2, 2, 2, 0, "2")]));
+    let wire = place.wire();
+    let seals = || Requests::method("PUT").path("_lake/log/").conditional();
+    wire.inject(seals(), WireFault::Stall(Duration::from_secs(8)));
+    let slow = place.lake_through(&wire).variable("HOSTNAME", "slow");
+    let pipeline = slow.pipeline().to_str().unwrap().to_owned();
+    let mut running = slow.command(&["run", &pipeline]);
+    running.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut running = running.spawn().unwrap();
+    while wire.hits() == 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    place.delete("lake/utility/_lake/heartbeat.json");
+    let lake = place.lake().variable("HOSTNAME", "fast");
+    assert_eq!(lake.publish(&[])["run"], 2);
+    assert_eq!(running.wait().unwrap().code(), Some(0));
+    assert_eq!(wire.count(&seals()), 1, "it was put, and was too late");
+    let count = "SELECT count(*), count(DISTINCT path), max(run) FROM _lake.files";
+    assert_eq!(lake.rows(count), ["2,2,2"]);
+    assert_eq!(lake.rows("SELECT max(run) FROM _lake.runs"), ["2"]);
+    let rows = "SELECT sum(readings) FROM consumption.daily_usage";
+    assert_eq!(lake.rows(rows), ["2"]);
 }
 
 #[test]

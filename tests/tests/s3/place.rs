@@ -69,7 +69,7 @@ impl Place {
     }
 
     fn path(&self, path: &str) -> Path {
-        Path::from(format!("{}/{path}", self.prefix))
+        Path::parse(format!("{}/{path}", self.prefix)).unwrap()
     }
 
     /// Puts an object: `data/a.csv`.

@@ -36,7 +36,10 @@ fn a_release_is_published_to_a_bucket_and_loaded_from_it() {
     lake.lake(&publish)
         .assert_prints(&["is there already, just like this"]);
     lake.lake(&["plugin", "list", "--trusted-keys", &keys])
-        .assert_prints(&["utility", "1.0.0", &place.url("registry")]);
+        .assert_prints(&["utility", "1.0.0", "signed by ci"]);
+    let released = "registry/utility/1.0.0/release.json";
+    let objects = place.objects("registry");
+    assert!(objects.contains_key(released), "{objects:?}");
     let report = lake.publish(&[]);
     assert_eq!(report["transform"]["version"], "1.0.0");
 

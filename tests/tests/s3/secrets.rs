@@ -88,12 +88,30 @@ fn a_url_with_a_password_is_refused_and_not_repeated() {
     let place = Place::new();
     let lake = place.lake();
     let url = format!("s3://user:{PASSWORD}@lake/x");
+    let signed = format!("https://host/b/p.yaml?X-Amz-Signature={PASSWORD}");
+    let pipeline = lake.pipeline().to_str().unwrap();
+    let input = format!("readings={url}/*.csv");
+    let file = format!("{url}/1.csv");
     for arguments in [
-        vec!["--root", url.as_str()],
-        vec!["--input", &format!("readings={url}/*.csv")],
+        vec!["run", pipeline, "--root", &url],
+        vec!["run", pipeline, "--input", &input],
+        vec!["run", &file],
+        vec!["run", &signed],
+        vec!["inspect", &file],
+        vec!["inspect", &signed],
+        vec!["skip", pipeline, &file],
+        vec!["plugin", "list", "--registry", &url],
     ] {
-        let ended = lake.run(&arguments);
+        let ended = lake.lake(&arguments);
         assert_ne!(ended.code, 0);
-        assert_silence("a URL", &ended);
+        assert_silence(arguments[0], &ended);
     }
+    let endpoint = format!("http://user:{PASSWORD}@127.0.0.1:1");
+    let ended = place
+        .lake()
+        .variable("AWS_ENDPOINT_URL", &endpoint)
+        .variable("AWS_ALLOW_HTTP", "false")
+        .run(&[]);
+    ended.assert(2, &["AWS_ALLOW_HTTP=true"]);
+    assert_silence("an endpoint", &ended);
 }

@@ -1,6 +1,6 @@
 //! Files that are gone, and that the archive has copies of.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use lake_pipeline::{InputSource, OnEmpty, PathValues};
@@ -55,6 +55,19 @@ impl<'a> Copies<'a> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.candidates.is_empty()
+    }
+
+    /// The files that there are copies of.
+    pub(super) fn paths(&self) -> BTreeSet<&'a str> {
+        let candidates = self.candidates.iter();
+        candidates.map(|candidate| candidate.path).collect()
+    }
+
+    /// Leaves the candidates that are wanted where their files are gone.
+    pub(super) fn retain_wanted(&mut self, loaded: &HashMap<String, Loaded>) {
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.retain(|candidate| self.wanted(candidate.path, loaded).is_some());
+        self.candidates = candidates;
     }
 
     /// Takes the candidates up to a path, or all that are left.

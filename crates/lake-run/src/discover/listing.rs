@@ -1,13 +1,14 @@
 //! The files of an input, in the order of their paths, wherever they are.
 
 use std::cmp::Ordering;
+use std::pin::Pin;
 use std::vec;
 
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, Peekable};
 use lake_pipeline::{InputSource, Pattern};
 use lake_store::{Bucket, Stores};
-use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
+use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::{Content, PendingFile, walk};
 use crate::error::{Result, RunError};
@@ -187,37 +188,59 @@ fn objects<'a>(
     let (bucket, prefix) = Bucket::split(base).map_err(|error| refuse(error.to_string()))?;
     let store = stores.bucket(&bucket);
     let store = store.map_err(|error| refuse(error.to_string()))?;
-    let listed = store.list(Some(&prefix));
-    let mut before = String::new();
-    let files = listed.filter_map(move |found| {
-        let matched = || -> Result<Option<PendingFile>> {
-            let meta = found.map_err(|error| refuse(format!("{base}: {error}")))?;
-            let key = meta.location.as_ref();
-            // What is read along with the listing relies on its order.
-            if key.cmp(before.as_str()) != Ordering::Greater {
-                return Err(refuse(format!(
-                    "{base}: the store lists {key} behind {before}, and lake reads listings in the \
-                     order of names (as Amazon S3 has it for general purpose buckets, and not for \
-                     directory buckets); keep raw files in another kind of bucket"
-                )));
-            }
-            key.clone_into(&mut before);
-            let relative = match prefix.as_ref() {
-                "" => Some(key),
-                prefix => key
-                    .strip_prefix(prefix)
-                    .and_then(|rest| rest.strip_prefix('/')),
-            };
-            Ok(relative
-                .and_then(|relative| pattern.matches(relative))
-                .map(|captures| {
+    let listed = store.list(Some(&prefix)).peekable();
+    let state = (listed, String::new());
+    let files = futures::stream::try_unfold(state, move |(mut listed, mut before)| {
+        let (bucket, prefix) = (bucket.clone(), prefix.clone());
+        async move {
+            while let Some(found) = listed.next().await {
+                let meta = found.map_err(|error| refuse(format!("{base}: {error}")))?;
+                let key = meta.location.as_ref();
+                let is_behind = key.cmp(before.as_str()) != Ordering::Greater;
+                // A directory marker, an empty object whose name ends with a slash: the library gives
+                // its name without that.
+                if meta.size == 0 && (is_behind || begins_a_directory(&mut listed, key).await) {
+                    continue;
+                }
+                // What is read along with the listing relies on its order.
+                if is_behind {
+                    return Err(refuse(format!(
+                        "{base}: the store lists {key} behind {before}, and lake reads listings in \
+                         the order of names (as Amazon S3 has it for general purpose buckets, and \
+                         not for directory buckets); keep raw files in another kind of bucket"
+                    )));
+                }
+                key.clone_into(&mut before);
+                let relative = match prefix.as_ref() {
+                    "" => Some(key),
+                    prefix => key
+                        .strip_prefix(prefix)
+                        .and_then(|rest| rest.strip_prefix('/')),
+                };
+                if let Some(captures) = relative.and_then(|relative| pattern.matches(relative)) {
                     let url = bucket.url_of(&meta.location);
-                    PendingFile::found(url, Stat::of_object(&meta), captures)
-                }))
-        };
-        std::future::ready(matched().transpose())
+                    let file = PendingFile::found(url, Stat::of_object(&meta), captures);
+                    return Ok(Some((file, (listed, before))));
+                }
+            }
+            Ok(None)
+        }
     });
     Ok(files.boxed())
+}
+
+type Listed = Peekable<BoxStream<'static, object_store::Result<ObjectMeta>>>;
+
+/// Whether what is listed next is below an object.
+async fn begins_a_directory(listed: &mut Listed, key: &str) -> bool {
+    match Pin::new(listed).peek().await {
+        Some(Ok(next)) => next
+            .location
+            .as_ref()
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.starts_with('/')),
+        _ => false,
+    }
 }
 
 impl PendingFile {

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::archive::ArchivedFile;
-use crate::raw::Stat;
+use crate::raw::{Stat, changed};
 
 /// How much is asked for at once where a file is read from start to end: long enough that the way
 /// to the store and back does not count, and short enough to be tried again.
@@ -62,7 +62,8 @@ impl Stored {
         }
     }
 
-    async fn get(self, range: Range<u64>) -> io::Result<Bytes> {
+    /// Some of its bytes.
+    pub(crate) async fn get(self, range: Range<u64>) -> io::Result<Bytes> {
         let length = range.end - range.start;
         let options = GetOptions {
             range: Some(range.into()),
@@ -72,9 +73,7 @@ impl Stored {
         let got = match self.store.get_opts(&self.path, options).await {
             Ok(got) => got.bytes().await?,
             Err(Error::Precondition { .. }) => {
-                return Err(io::Error::other(
-                    "it was changed while it was read; nothing was published, run again",
-                ));
+                return Err(changed());
             }
             Err(error) => return Err(error.into()),
         };

@@ -23,11 +23,12 @@ use crate::record::{FileRecord, app, files_spec, to_batch};
 use crate::transform::Releases;
 
 /// A bucket of objects that are made up when they are listed, page by page.
-#[derive(Debug)]
-struct MadeUp {
-    count: usize,
-    /// Which of them is listed in the place of the one after it.
-    swapped: Option<usize>,
+#[derive(Debug, Clone)]
+enum MadeUp {
+    /// So many, in order.
+    Many(usize),
+    /// These keys and sizes, as they are listed.
+    These(&'static [(&'static str, u64)]),
 }
 
 impl MadeUp {
@@ -35,16 +36,22 @@ impl MadeUp {
         format!("raw/{:02}/readings-{n:09}.csv", n / 100_000)
     }
 
+    fn count(&self) -> usize {
+        match self {
+            Self::Many(count) => *count,
+            Self::These(objects) => objects.len(),
+        }
+    }
+
     fn object(&self, n: usize) -> ObjectMeta {
-        let n = match self.swapped {
-            Some(one) if one == n => n + 1,
-            Some(one) if one + 1 == n => n - 1,
-            _ => n,
+        let (key, size) = match self {
+            Self::Many(_) => (Self::key(n), 1_000),
+            Self::These(objects) => (objects[n].0.to_owned(), objects[n].1),
         };
         ObjectMeta {
-            location: Key::from(Self::key(n)),
+            location: Key::from(key),
             last_modified: then(),
-            size: 1_000,
+            size,
             e_tag: Some(format!("\"{n:032x}\"")),
             version: None,
         }
@@ -71,8 +78,8 @@ fn nothing<T>() -> object_store::Result<T> {
 #[async_trait]
 impl ObjectStore for MadeUp {
     fn list(&self, _: Option<&Key>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        let store = Self { ..*self };
-        let objects = (0..self.count).map(move |n| Ok(store.object(n)));
+        let store = self.clone();
+        let objects = (0..self.count()).map(move |n| Ok(store.object(n)));
         futures::stream::iter(objects).boxed()
     }
 
@@ -196,11 +203,7 @@ async fn pending(settings: &Settings) -> Result<Discovered> {
 fn found(count: usize, besides: usize) -> Vec<String> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let directory = Directory::new().unwrap();
-    let store = MadeUp {
-        count,
-        swapped: None,
-    };
-    let settings = settings(&directory, store);
+    let settings = settings(&directory, MadeUp::Many(count));
     runtime.block_on(async {
         write_files(&settings, count, besides).await;
         let begun = Instant::now();
@@ -240,20 +243,56 @@ fn finding_what_is_pending_of_as_many_objects_as_are_asked_for() {
 fn a_listing_in_another_order_is_an_error_that_says_so() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let directory = Directory::new().unwrap();
-    let store = MadeUp {
-        count: 100,
-        swapped: Some(50),
-    };
+    let store = MadeUp::These(&[("raw/1/b.csv", 5), ("raw/1/a.csv", 5)]);
     let settings = settings(&directory, store);
     let error = runtime
         .block_on(pending(&settings))
         .unwrap_err()
         .to_string();
-    for part in [
-        MadeUp::key(50),
-        MadeUp::key(51),
-        "in the order of names".to_owned(),
-    ] {
-        assert!(error.contains(&part), "{error}");
+    for part in ["raw/1/b.csv", "raw/1/a.csv", "in the order of names"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+/// What consoles and file browsers make where somebody makes a directory: an empty object whose name
+/// ends with a slash, which the client library takes away.
+#[test]
+fn directory_markers_are_no_files_and_disturb_no_order() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let directory = Directory::new().unwrap();
+    let store = MadeUp::These(&[
+        ("raw/2024.csv", 5),
+        ("raw/2024/a.csv", 5),
+        // `raw/2024/a.csv/`, beside the file
+        ("raw/2024/a.csv", 0),
+        // `raw/2025/` before what is in it
+        ("raw/2025", 0),
+        ("raw/2025/b.csv", 5),
+        ("raw/2025/c.csv", 5),
+        // `raw/2025/c/` behind what comes before a slash
+        ("raw/2025/c", 0),
+        ("raw/2025/c/d.csv", 5),
+    ]);
+    let settings = settings(&directory, store);
+    let found = runtime.block_on(pending(&settings)).unwrap();
+    let expected = ["2024/a", "2025/b", "2025/c"].map(|name| format!("s3://b/raw/{name}.csv"));
+    assert_eq!(found.names(), expected);
+}
+
+#[test]
+fn a_backlog_is_cut_across_parts_of_a_listing_in_the_order_of_names() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let directory = Directory::new().unwrap();
+    let count = 2 * CHUNK + 10;
+    let mut settings = settings(&directory, MadeUp::Many(count));
+    for most in [3, CHUNK, CHUNK + 1, count - 1, count] {
+        let input = settings.pipeline.inputs.get_mut("i").unwrap();
+        input.max_files = Some(most as u64);
+        let found = runtime.block_on(pending(&settings)).unwrap();
+        let expected = (0..most).map(|n| format!("s3://b/{}", MadeUp::key(n)));
+        assert_eq!(found.names(), expected.collect::<Vec<_>>());
+        let left = found.left.get("i").copied().unwrap_or_default();
+        assert_eq!(left.files as usize, count - most);
+        assert_eq!(left.bytes as usize, 1_000 * (count - most));
     }
 }
