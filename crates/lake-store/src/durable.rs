@@ -28,14 +28,12 @@ const STORE: &str = "the local file system";
 
 /// The local file system, with what it confirms on the disk.
 #[derive(Debug, Clone)]
-pub struct Durable {
+pub(crate) struct Durable {
     inner: Arc<LocalFileSystem>,
 }
 
 impl Durable {
-    /// The file system of this machine, with absolute paths.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             inner: Arc::new(LocalFileSystem::new()),
         }

@@ -27,7 +27,7 @@ mod secrets;
 mod stores;
 mod transport;
 
-pub use durable::{Durable, confirm};
+pub use durable::confirm;
 pub use error::{Error, Result};
 pub use location::{Bucket, is_url, shown};
 pub use requests::Requests;
