@@ -27,6 +27,14 @@ const IDLE: Duration = Duration::from_secs(20);
 /// A body is sent with at least so many bytes a second, or the connection is given up.
 const SLOWEST: u64 = 128 << 10;
 
+/// A machine's own metadata service answers at once, where there is one.
+const METADATA_IDLE: Duration = Duration::from_secs(2);
+
+/// What it means where it gives nothing: it is asked where nothing else gives credentials.
+const NO_CREDENTIALS: &str = "no credentials are given (AWS_ACCESS_KEY_ID and \
+                              AWS_SECRET_ACCESS_KEY, for instance; docs/object-stores.md has all), \
+                              and this machine has no role that gives any";
+
 /// What to do about a refusal that comes without a word.
 const WITHOUT_REASON: &str = "the store gives no reason (as for every HEAD request); check the \
                               credentials, that they have not expired, what they may do with the \
@@ -65,6 +73,12 @@ struct Line {
 #[error("nothing came for {0:?}")]
 struct Stalled(Duration);
 
+/// Whether credentials are asked for at the metadata service of an Amazon machine, by its paths.
+fn asks_metadata(uri: &http::Uri) -> bool {
+    let path = uri.path();
+    path.starts_with("/latest/api/token") || path.starts_with("/latest/meta-data/")
+}
+
 /// An error with all of its causes in words.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -98,12 +112,19 @@ impl HttpService for Line {
         let kind = Kind::of(request.method(), request.uri());
         counter.note(kind);
         let bytes = request.body().content_length() as u64;
-        let patience = IDLE + Duration::from_secs(bytes / SLOWEST);
+        let asks_metadata = asks_metadata(request.uri());
+        let patience = match asks_metadata {
+            true => METADATA_IDLE,
+            false => IDLE + Duration::from_secs(bytes / SLOWEST),
+        };
         let answer = tokio::time::timeout(patience, self.inner.execute(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(stalled(patience)));
         let answer = answer.map_err(|error| {
             counter.note_failed();
-            in_full(&error)
+            match asks_metadata {
+                true => HttpError::new(error.kind(), InFull(NO_CREDENTIALS.to_owned())),
+                false => in_full(&error),
+            }
         })?;
         let (mut parts, body) = answer.into_parts();
         let status = parts.status;
@@ -126,6 +147,7 @@ impl HttpService for Line {
         let document = document(Attentive::to(body)).await;
         parts.headers.remove(header::CONTENT_LENGTH);
         let brief = match (document.trim(), status.as_u16()) {
+            _ if asks_metadata => NO_CREDENTIALS.to_owned(),
             ("", 400 | 401 | 403) => WITHOUT_REASON.to_owned(),
             (document, _) => self.transport.secrets.brief(document),
         };

@@ -18,11 +18,32 @@ fn a_root_that_is_a_file_or_below_one_is_named() {
 }
 
 #[test]
-fn a_root_that_is_no_directory_of_this_machine_is_wrong_usage() {
+fn a_root_that_is_a_url_of_nothing_that_lake_knows_is_wrong_usage() {
     let lake = Lake::new();
     lake.put("a.csv", 0, csv([reading(1, 1, 1, 0, "1")]));
+    for (root, expected) in [
+        ("ftp://host/prefix", "s3://bucket/"),
+        ("s3a://bucket/prefix", "write it as s3://bucket/prefix"),
+        ("s3://bucket/a prefix", "choose another prefix"),
+    ] {
+        lake.run(&["--root", root]).assert(2, &[root, expected]);
+    }
+}
+
+#[test]
+fn without_credentials_for_a_bucket_that_is_said_at_once() {
+    let lake = Lake::new();
+    lake.put("a.csv", 0, csv([reading(1, 1, 1, 0, "1")]));
+    let lake = lake
+        // Whatever the machine that tests are run on could give.
+        .variable("AWS_ACCESS_KEY_ID", "")
+        .variable("AWS_WEB_IDENTITY_TOKEN_FILE", "")
+        .variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
+        .variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "")
+        .variable("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+        .variable("AWS_MAX_ATTEMPTS", "2");
     lake.run(&["--root", "s3://bucket/prefix"])
-        .assert(2, &["s3://bucket/prefix", "local directories"]);
+        .assert(1, &["no credentials are given", "AWS_ACCESS_KEY_ID"]);
 }
 
 #[test]
