@@ -248,12 +248,12 @@ pub async fn checkpoint(root: &Root, pipeline: &str, name: &str) -> Result<()> {
     let Some(snapshot) = Snapshot::open(root, pipeline, name).await? else {
         return Ok(());
     };
-    let created = create_checkpoint(&snapshot.table, None).await;
-    created.map_err(|e| Error::delta(name, e))?;
+    // Without it nothing is held against anything, whenever this is killed.
     snapshot
         .place
         .forget_checksum("_delta_log/_last_checkpoint");
-    Ok(())
+    let created = create_checkpoint(&snapshot.table, None).await;
+    created.map_err(|e| Error::delta(name, e))
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -257,80 +257,34 @@ pub(crate) async fn discover(
             copies.retain_wanted(&known.among(&copies.paths(), None).await?.loaded);
         }
         let place = (stores, !copies.is_empty());
-        let mut listing = Listing::of(input, source, place, &mut found.warnings).await?;
-        let most = match wanted {
-            Files::Pending => CHUNK,
-            Files::All | Files::Again(_) => usize::MAX,
+        let mut search = Search {
+            listing: Listing::of(input, source, place, &mut found.warnings).await?,
+            copies,
+            choosing: Choosing {
+                input,
+                source,
+                now,
+                stores,
+            },
+            newest: None,
         };
-        let choosing = Choosing {
-            input,
-            source,
-            now,
-            stores,
+        let (files, again) = match wanted {
+            Files::Pending => {
+                search
+                    .pending(&mut known_files, besides, &mut found)
+                    .await?
+            }
+            Files::All | Files::Again(_) => {
+                search
+                    .all(&mut known_files, (wanted, since), &mut found)
+                    .await?
+            }
         };
-        let mut passed = PassedOver::default();
-        let mut left = Left::default();
-        let (mut files, mut again, mut newest) = (Vec::new(), Vec::new(), None);
-        let is_pending = matches!(wanted, Files::Pending);
-        let may_cut = is_pending && source.order == FileOrder::Name;
-        loop {
-            let mut some = listing.chunk(most).await?;
-            let last = some.last().map(|file| file.path.clone());
-            let last = last.filter(|_| some.len() == most);
-            let candidates = copies.take(last.as_deref());
-            let known = match wanted {
-                Files::Pending => {
-                    let paths = some.iter().map(|file| file.path.as_str());
-                    let paths = paths.chain(candidates.iter().map(|candidate| candidate.path));
-                    known_files.among(&paths.collect(), last.as_deref()).await?
-                }
-                Files::All | Files::Again(_) => known_files.all().await?,
-            };
-            copies.stand_in(&mut some, candidates, &known.loaded);
-            let counts = |file: &&PendingFile| file.size > 0 || source.on_empty == OnEmpty::Load;
-            let present = some.iter().filter(counts).map(|file| file.modified).max();
-            newest = newest.max(present);
-            let mut chosen = match wanted {
-                Files::All => {
-                    let (all, set_aside) = choosing.all(some, &known, &mut found.warnings).await?;
-                    found.set_aside.extend(set_aside);
-                    all
-                }
-                Files::Again(again) => choosing.again(some, &known, again, since).await?,
-                Files::Pending => choosing.pending(some, &known, &mut passed).await?,
-            };
-            chosen.retain(|file| besides.is_empty() || !besides.contains(&file.path));
-            let is_known = |file: &&PendingFile| known.loaded.contains_key(&file.path);
-            again.extend(chosen.iter().filter(is_known).map(PendingFile::name));
-            // In the order of names, nothing comes before what is taken already.
-            if left.files > 0 {
-                left.add(&chosen);
-                chosen.clear();
-            }
-            files.append(&mut chosen);
-            if may_cut {
-                left = left.and(choosing.first(&mut files));
-            }
-            if last.is_none() {
-                break;
-            }
-        }
-        listing.tell(&mut found.warnings);
+        search.listing.tell(&mut found.warnings);
         found.loaded += known_files.count;
-        let newest = newest.max(known_files.newest);
+        let newest = search.newest.max(known_files.newest);
         if let Some(message) = ready::lateness(input, source, newest, now) {
             late.push((source.on_late, input, message));
-        }
-        if is_pending {
-            choosing.tell(&passed, &mut found.warnings)?;
-            if !may_cut {
-                left = choosing.first(&mut files);
-            }
-            if left.files > 0 {
-                found.left.insert(input.clone(), left);
-                let taken: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-                again.retain(|name| taken.contains(name.as_str()));
-            }
         }
         found.tell_copies(input, &files);
         if !again.is_empty() {
@@ -357,6 +311,102 @@ pub(crate) async fn discover(
         });
     }
     Ok(found)
+}
+
+/// The search for the files of one input that are to be loaded.
+struct Search<'a> {
+    listing: Listing<'a>,
+    copies: Copies<'a>,
+    choosing: Choosing<'a>,
+    /// When the newest of the files that are there was changed, in microseconds since 1970.
+    newest: Option<i64>,
+}
+
+/// Files that are to be loaded, and the names of those that were loaded before.
+type Chosen = (Vec<PendingFile>, Vec<String>);
+
+impl Search<'_> {
+    /// Those that are not loaded, as many as a run may load: what is there is read along with what
+    /// is known.
+    async fn pending(
+        &mut self,
+        known_files: &mut KnownFiles,
+        besides: &HashSet<String>,
+        found: &mut Discovered,
+    ) -> Result<Chosen> {
+        let is_by_name = self.choosing.source.order == FileOrder::Name;
+        let mut passed = PassedOver::default();
+        let mut left = Left::default();
+        let (mut files, mut again) = (Vec::new(), Vec::new());
+        loop {
+            let mut some = self.listing.chunk(CHUNK).await?;
+            let last = some.last().map(|file| file.path.clone());
+            let last = last.filter(|_| some.len() == CHUNK);
+            let candidates = self.copies.take(last.as_deref());
+            let paths = some.iter().map(|file| file.path.as_str());
+            let paths = paths.chain(candidates.iter().map(|candidate| candidate.path));
+            let known = known_files.among(&paths.collect(), last.as_deref()).await?;
+            self.copies.stand_in(&mut some, candidates, &known.loaded);
+            self.note_newest(&some);
+            let mut chosen = self.choosing.pending(some, &known, &mut passed).await?;
+            chosen.retain(|file| besides.is_empty() || !besides.contains(&file.path));
+            // In the order of names, nothing comes before what is taken already.
+            if left.files > 0 {
+                left.add(&chosen);
+                chosen.clear();
+            }
+            again.extend(known.loaded_among(&chosen));
+            files.append(&mut chosen);
+            if is_by_name {
+                left = left.and(self.choosing.first(&mut files));
+            }
+            if last.is_none() {
+                break;
+            }
+        }
+        self.choosing.tell(&passed, &mut found.warnings)?;
+        if !is_by_name {
+            left = self.choosing.first(&mut files);
+        }
+        if left.files > 0 {
+            found.left.insert(self.choosing.input.to_owned(), left);
+            let taken: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+            again.retain(|name| taken.contains(name.as_str()));
+        }
+        Ok((files, again))
+    }
+
+    /// All of them, or those that are loaded and wanted once more, of runs from `since` on.
+    async fn all(
+        &mut self,
+        known_files: &mut KnownFiles,
+        (wanted, since): (&Files, i64),
+        found: &mut Discovered,
+    ) -> Result<Chosen> {
+        let mut all = self.listing.chunk(usize::MAX).await?;
+        let known = known_files.all().await?;
+        let candidates = self.copies.take(None);
+        self.copies.stand_in(&mut all, candidates, &known.loaded);
+        self.note_newest(&all);
+        let files = match wanted {
+            Files::Again(again) => self.choosing.again(all, &known, again, since).await?,
+            Files::All | Files::Pending => {
+                let chosen = self.choosing.all(all, &known, &mut found.warnings).await;
+                let (all, set_aside) = chosen?;
+                found.set_aside.extend(set_aside);
+                all
+            }
+        };
+        let again = known.loaded_among(&files).collect();
+        Ok((files, again))
+    }
+
+    fn note_newest(&mut self, files: &[PendingFile]) {
+        let is_loaded_empty = self.choosing.source.on_empty == OnEmpty::Load;
+        let counts = |file: &&PendingFile| file.size > 0 || is_loaded_empty;
+        let newest = files.iter().filter(counts).map(|file| file.modified).max();
+        self.newest = self.newest.max(newest);
+    }
 }
 
 /// The first run that was sealed then or later.

@@ -23,18 +23,23 @@ pub fn shown(url: &str) -> String {
 
 /// The same, of what stands behind the scheme.
 fn hidden(rest: &str) -> String {
-    let (host, key) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = match host.rsplit_once('@') {
-        Some((_, host)) => format!("…@{host}"),
-        None => host.to_owned(),
+    let (rest, query) = match rest.split_once('?') {
+        Some((rest, _)) => (rest, "?…"),
+        None => (rest, ""),
     };
-    let key = match key.split_once('?') {
-        Some((key, _)) => format!("{key}?…"),
-        None => key.to_owned(),
-    };
-    match rest.contains('/') {
-        true => format!("{host}/{key}"),
-        false => host,
+    match credentials(rest) {
+        Some((_, place)) => format!("…@{place}{query}"),
+        None => format!("{rest}{query}"),
+    }
+}
+
+/// A user and a password, and what stands behind them. Secrets may have slashes in them, and keys an
+/// `@`: what begins like a user and a password counts as one.
+fn credentials(rest: &str) -> Option<(&str, &str)> {
+    let host = rest.split('/').next().unwrap_or_default();
+    match host.contains([':', '@']) {
+        true => rest.rsplit_once('@'),
+        false => None,
     }
 }
 
@@ -68,8 +73,7 @@ impl Bucket {
         };
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
-        // What stands in front of an @ may be a secret, and is not repeated.
-        if name.contains('@') {
+        if credentials(rest).is_some() {
             return Err(refuse(
                 "a URL has no user and no password in it; give credentials as environment \
                  variables (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for instance)",
@@ -136,7 +140,7 @@ impl Bucket {
             key => format!("{}/{key}/", self.prefix()),
         };
         let refuse = |reason: &str| Error::Location {
-            location: text.clone(),
+            location: shown(&text),
             reason: reason.to_owned(),
         };
         let url = Url::parse(&text).map_err(|error| refuse(&error.to_string()))?;
@@ -195,10 +199,21 @@ mod tests {
         for (url, expected) in [
             ("https://h/b/k?X-Amz-Signature=hunter2", "https://h/b/k?…"),
             ("s3a://u:hunter2@b/k", "s3a://…@b/k"),
+            ("s3://u:hun/ter2@b/k", "s3://…@b/k"),
+            ("az://c?sig=hunter2", "az://c?…"),
             ("s3://b", "s3://b"),
+            ("s3://b/a@b.csv", "s3://b/a@b.csv"),
             ("s3://b/a?b", "s3://b/a?…"),
         ] {
             assert_eq!(shown(url), expected);
+        }
+        for url in ["s3://AKIA:hun/ter2@b/k", "s3://b/p?sig=hunter2/ter2"] {
+            let opened = Bucket::split(url);
+            let error = match opened {
+                Ok((bucket, key)) => bucket.directory(&key).unwrap_err(),
+                Err(error) => error,
+            };
+            assert!(!error.to_string().contains("ter2"), "{error}");
         }
         let error = Bucket::split("s3a://b/k?sig=hunter2").unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");

@@ -181,9 +181,9 @@ impl Stores {
     fn endpoint_of(&self, bucket: &Bucket) -> Option<String> {
         let (_, endpoint) = self.endpoint()?;
         let (scheme, host) = endpoint.split_once("://")?;
-        let beginning = format!("{}.", bucket.name());
         let is_meant = self.says_yes("AWS_VIRTUAL_HOSTED_STYLE_REQUEST");
-        (is_meant && !host.starts_with(&beginning)).then(|| format!("{scheme}://{beginning}{host}"))
+        let host = host.trim_end_matches('/');
+        is_meant.then(|| format!("{scheme}://{}.{host}", bucket.name()))
     }
 
     fn says_yes(&self, name: &str) -> bool {
@@ -282,13 +282,14 @@ mod tests {
     #[test]
     fn buckets_in_the_name_of_the_host_are_different_ones() {
         let stores = stores(&[
-            ("AWS_ENDPOINT_URL", "https://host:9000"),
+            ("AWS_ENDPOINT_URL", "https://host:9000/"),
             ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true"),
         ]);
         let endpoint = |url: &str| stores.endpoint_of(&bucket(url));
         assert_eq!(endpoint("s3://a").unwrap(), "https://a.host:9000");
         assert_eq!(endpoint("s3://b").unwrap(), "https://b.host:9000");
-        assert_eq!(endpoint("s3://host"), Some("https://host.host:9000".into()));
+        // Also the one that is called as the host is.
+        assert_eq!(endpoint("s3://host").unwrap(), "https://host.host:9000");
     }
 
     #[test]

@@ -73,10 +73,13 @@ struct Line {
 #[error("nothing came for {0:?}")]
 struct Stalled(Duration);
 
-/// Whether credentials are asked for at the metadata service of an Amazon machine, by its paths.
-fn asks_metadata(uri: &http::Uri) -> bool {
-    let path = uri.path();
-    path.starts_with("/latest/api/token") || path.starts_with("/latest/meta-data/")
+/// Whether credentials are asked for at the metadata service of an Amazon machine: by its paths, and
+/// without a signature, which whatever is asked of a store has.
+fn asks_metadata(request: &HttpRequest) -> bool {
+    let path = request.uri().path();
+    let is_path = path == "/latest/api/token"
+        || path.starts_with("/latest/meta-data/iam/security-credentials/");
+    is_path && !request.headers().contains_key(header::AUTHORIZATION)
 }
 
 /// An error with all of its causes in words.
@@ -112,7 +115,7 @@ impl HttpService for Line {
         let kind = Kind::of(request.method(), request.uri());
         counter.note(kind);
         let bytes = request.body().content_length() as u64;
-        let asks_metadata = asks_metadata(request.uri());
+        let asks_metadata = asks_metadata(&request);
         let patience = match asks_metadata {
             true => METADATA_IDLE,
             false => IDLE + Duration::from_secs(bytes / SLOWEST),
@@ -147,7 +150,7 @@ impl HttpService for Line {
         let document = document(Attentive::to(body)).await;
         parts.headers.remove(header::CONTENT_LENGTH);
         let brief = match (document.trim(), status.as_u16()) {
-            _ if asks_metadata => NO_CREDENTIALS.to_owned(),
+            (_, 400..=404) if asks_metadata => NO_CREDENTIALS.to_owned(),
             ("", 400 | 401 | 403) => WITHOUT_REASON.to_owned(),
             (document, _) => self.transport.secrets.brief(document),
         };

@@ -34,12 +34,23 @@ fn a_root_that_is_a_url_of_nothing_that_lake_knows_is_wrong_usage() {
 fn without_credentials_for_a_bucket_that_is_said_at_once() {
     let lake = Lake::new();
     lake.put("a.csv", 0, csv([reading(1, 1, 1, 0, "1")]));
-    let lake = lake
-        // Whatever the machine that tests are run on could give.
-        .variable("AWS_ACCESS_KEY_ID", "")
-        .variable("AWS_WEB_IDENTITY_TOKEN_FILE", "")
-        .variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
-        .variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "")
+    // Whatever the machine that tests are run on could give.
+    let given = [
+        "ACCESS_KEY_ID",
+        "SECRET_ACCESS_KEY",
+        "SESSION_TOKEN",
+        "SKIP_SIGNATURE",
+        "ENDPOINT",
+        "ENDPOINT_URL",
+        "ENDPOINT_URL_S3",
+        "WEB_IDENTITY_TOKEN_FILE",
+        "CONTAINER_CREDENTIALS_FULL_URI",
+        "CONTAINER_CREDENTIALS_RELATIVE_URI",
+    ];
+    let without = |lake: Lake, name: &&str| lake.variable(&format!("AWS_{name}"), "");
+    let lake = given
+        .iter()
+        .fold(lake, without)
         .variable("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
         .variable("AWS_MAX_ATTEMPTS", "2");
     lake.run(&["--root", "s3://bucket/prefix"])

@@ -257,13 +257,19 @@ fn a_host_whose_seal_comes_too_late_publishes_nothing() {
     place.put("data/2.csv", csv([reading(2, 2, 2, 0, "2")]));
     let wire = place.wire();
     let seals = || Requests::method("PUT").path("_lake/log/").conditional();
-    wire.inject(seals(), WireFault::Stall(Duration::from_secs(8)));
+    // Less than what a silent store is given up after.
+    wire.inject(seals(), WireFault::Stall(Duration::from_secs(17)));
     let slow = place.lake_through(&wire).variable("HOSTNAME", "slow");
     let pipeline = slow.pipeline().to_str().unwrap().to_owned();
     let mut running = slow.command(&["run", &pipeline]);
     running.stdout(Stdio::null()).stderr(Stdio::null());
     let mut running = running.spawn().unwrap();
     while wire.hits() == 0 {
+        assert_eq!(
+            running.try_wait().unwrap(),
+            None,
+            "it ended before its seal"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
     place.delete("lake/utility/_lake/heartbeat.json");

@@ -8,7 +8,7 @@ use crate::place::{Place, on_pipeline};
 use crate::server::{PASSWORD, USER};
 
 #[test]
-fn duckdb_reads_from_the_bucket_what_lake_reads_at_every_version() {
+fn duckdb_reads_from_the_bucket_what_lake_reads() {
     let place = Place::new();
     let lake = place.lake();
     place.put(

@@ -91,9 +91,11 @@ fn a_url_with_a_password_is_refused_and_not_repeated() {
     let signed = format!("https://host/b/p.yaml?X-Amz-Signature={PASSWORD}");
     let pipeline = lake.pipeline().to_str().unwrap();
     let input = format!("readings={url}/*.csv");
+    let query = format!("s3://lake/x?X-Amz-Signature={PASSWORD}");
     let file = format!("{url}/1.csv");
     for arguments in [
         vec!["run", pipeline, "--root", &url],
+        vec!["run", pipeline, "--root", &query],
         vec!["run", pipeline, "--input", &input],
         vec!["run", &file],
         vec!["run", &signed],

@@ -245,6 +245,14 @@ impl Rows {
 }
 
 impl Known {
+    /// The names of those of some files that are loaded.
+    pub(super) fn loaded_among(&self, files: &[PendingFile]) -> impl Iterator<Item = String> {
+        let loaded = files
+            .iter()
+            .filter(|file| self.loaded.contains_key(&file.path));
+        loaded.map(PendingFile::name)
+    }
+
     fn note(&mut self, path: Path) {
         let Path {
             path,
