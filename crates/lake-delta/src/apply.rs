@@ -159,14 +159,15 @@ pub async fn obstacle(
 /// Whether the base is the newest commit of the table, and the one that the
 /// change was prepared on: two requests say so, whatever the table's size.
 async fn is_untouched(root: &Root, name: &str, commit: &Commit) -> Result<bool> {
-    let place = root.child(name);
-    if commit.base >= 0
-        && (commit.base_digest.is_empty()
-            || commit_digest(&place, name, commit.base).await? != commit.base_digest)
-    {
-        return Ok(false);
-    }
-    Ok(!has_version(root, name, commit.base + 1).await?)
+    let store = root.child(name).store();
+    let same_base = async {
+        Ok(commit.base < 0
+            || !commit.base_digest.is_empty()
+                && commit_digest(&store, name, commit.base).await? == commit.base_digest)
+    };
+    let next = has_version(root, name, commit.base + 1);
+    let (same_base, has_next) = futures::try_join!(same_base, next)?;
+    Ok(same_base && !has_next)
 }
 
 /// What a table is, seen from a commit that was prepared for it.
@@ -227,7 +228,9 @@ pub(crate) async fn standing(
     if current.transaction(&stamp.app).await? >= Some(stamp.run) {
         return Ok(Standing::Applied(commit.base + 1, outside));
     }
-    if commit.base >= 0 && commit_digest(&place, name, commit.base).await? != commit.base_digest {
+    if commit.base >= 0
+        && commit_digest(&place.store(), name, commit.base).await? != commit.base_digest
+    {
         return impossible(commit.base, "it has another history");
     }
     Ok(match outside {

@@ -13,7 +13,7 @@ use parquet::schema::types::ColumnPath;
 /// once, large enough to compress well.
 const ROW_GROUP_ROWS: usize = 256 * 1024;
 /// Wide rows end a row group earlier.
-const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
 /// Fewer rows say nothing about how often values repeat.
 const ENOUGH_ROWS: usize = 1024;
 

@@ -208,6 +208,11 @@ impl ObjectStore for Frugal {
                 return Ok(slices);
             }
         }
+        // Whoever asks for one range may ask for a file's end.
+        if let [range] = ranges {
+            let found = self.get_opts(location, GetOptions::new().with_range(Some(range.clone())));
+            return Ok(vec![found.await?.bytes().await?]);
+        }
         self.inner.get_ranges(location, ranges).await
     }
 
@@ -339,6 +344,23 @@ mod tests {
             assert_eq!(gets(&store) - before, requests, "{name}");
             assert_eq!(store.get_ranges(&path, &ranges).await.unwrap(), found);
         }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_data_file_is_asked_for_once_also_as_the_only_one_of_ranges() {
+        let store = filled().await;
+        let frugal = Frugal::new(Arc::new(store.clone()), Once::Tails);
+        let path = Path::from("t/small.parquet");
+        let (footer, rest) = (4_992..5_000, [0..100, 4_000..4_992]);
+        let found = frugal
+            .get_ranges(&path, std::slice::from_ref(&footer))
+            .await;
+        let expected = store.get_range(&path, footer).await.unwrap();
+        assert_eq!(found.unwrap(), [expected]);
+        let before = gets(&store);
+        let found = frugal.get_ranges(&path, &rest).await.unwrap();
+        assert_eq!(gets(&store), before);
+        assert_eq!(found, store.get_ranges(&path, &rest).await.unwrap());
     }
 
     #[tokio::test]

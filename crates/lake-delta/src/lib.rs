@@ -16,6 +16,7 @@
 //! Invariant: nothing but [`apply`] and [`undo`] changes what a reader of a
 //! table sees.
 
+mod ahead;
 mod apply;
 mod arrange;
 mod clean;

@@ -250,8 +250,12 @@ pub async fn has_version(root: &Root, name: &str, version: i64) -> Result<bool> 
 }
 
 /// The SHA-256 of one commit file, which pins the history a run was prepared on.
-pub(crate) async fn commit_digest(place: &Root, name: &str, version: i64) -> Result<String> {
-    let bytes = read(&place.store(), name, &commit_path(version)).await?;
+pub(crate) async fn commit_digest(
+    table: &Arc<dyn ObjectStore>,
+    name: &str,
+    version: i64,
+) -> Result<String> {
+    let bytes = read(table, name, &commit_path(version)).await?;
     // A checkpoint may have outlived its commit file; the version and the
     // table's id have to do then.
     Ok(bytes.map_or_else(String::new, |bytes| hex::encode(Sha256::digest(&bytes))))

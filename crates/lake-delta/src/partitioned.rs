@@ -6,7 +6,10 @@
 //! library reads files in any order; here they are handed out by partition, and the engine is told.
 //!
 //! A partition belongs to the stream that the engine itself would send its rows to: it takes streams
-//! of different tables that are spread by the same columns to match.
+//! of different tables that are spread by the same columns to match. Where some streams would have
+//! much more to do than others that way, whole files are spread evenly instead.
+//!
+//! However they are handed out, the files of a stream are read ahead ([`crate::ahead`]).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,12 +35,16 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSor
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
     PlanProperties,
 };
 use deltalake::kernel::Add;
+use futures::StreamExt;
 use object_store::path::Path;
+
+use crate::ahead::{self, Source};
 
 /// A stream may read so much more than its share, in percent. Beyond that, reading side by side is
 /// worth more than reading by partition.
@@ -78,8 +85,8 @@ impl PartitionedTable {
         }
     }
 
-    /// The scan with its files handed out by partition; `None` where it is not one that this can
-    /// be said of, or where it would leave some streams with much more to do than others.
+    /// The scan with its files handed out; `None` where it is not one whose files are known, or where
+    /// some are so large that the engine had better cut them up.
     fn hand_out(
         &self,
         plan: &Arc<dyn ExecutionPlan>,
@@ -101,34 +108,49 @@ impl PartitionedTable {
             return Ok(None);
         };
         let files = config.file_groups.iter().flat_map(FileGroup::iter);
-        let Some(groups) = self.groups(files, &columns, &schema, streams)? else {
+        let Some((groups, by_partition)) = self.groups(files, &columns, &schema, streams)? else {
             return Ok(None);
         };
-        let partitioning = Partitioning::UnknownPartitioning(groups.len());
+        let mut files = Vec::new();
+        let streams = groups.into_iter().map(|group| {
+            let own = group.into_iter().map(|file| {
+                let bytes = file.object_meta.size;
+                files.push(FileGroup::new(vec![file]));
+                (files.len() - 1, bytes)
+            });
+            own.collect()
+        });
+        let streams: Vec<Vec<(usize, u64)>> = streams.collect();
         let config = FileScanConfigBuilder::from(config.clone())
-            .with_file_groups(groups)
             // The streams' files are their own: none takes them from another, or cuts them up.
-            .with_output_partitioning(Some(partitioning))
+            .with_output_partitioning(Some(Partitioning::UnknownPartitioning(files.len())))
+            .with_file_groups(files)
             .build();
         let source = DataSourceExec::from_data_source(config);
         let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
         let plan = Arc::clone(plan).replace_children(vec![source], options)?;
-        Ok(Some(Arc::new(PartitionedScan::new(plan, columns))))
+        let columns = by_partition.then_some(columns);
+        Ok(Some(Arc::new(PartitionedScan::new(plan, streams, columns))))
     }
 
+    /// The files of each stream, in the order of their partitions, and whether no two streams share
+    /// one; `None` where some streams would have much more to do than others.
     fn groups<'a>(
         &self,
         files: impl Iterator<Item = &'a PartitionedFile>,
         columns: &[Column],
         schema: &SchemaRef,
         streams: usize,
-    ) -> Result<Option<Vec<FileGroup>>> {
+    ) -> Result<Option<(Vec<Vec<PartitionedFile>>, bool)>> {
         let mut known = Vec::new();
         for file in files {
             match self.files.get(&file.object_meta.location) {
                 Some((values, rows)) if file.range.is_none() => known.push((file, values, *rows)),
                 _ => return Ok(None),
             }
+        }
+        if known.is_empty() {
+            return Ok(None);
         }
         let mut values: Vec<ArrayRef> = Vec::new();
         for (place, column) in columns.iter().enumerate() {
@@ -156,23 +178,46 @@ impl PartitionedTable {
         let mut sorted: Vec<usize> = (0..known.len()).collect();
         sorted.sort_by(|a, b| order.row(*a).cmp(&order.row(*b)));
 
-        let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); streams];
-        let mut loads = vec![0_u64; streams];
-        for index in sorted {
-            let (Some((file, _, rows)), Some(hash)) = (known.get(index), hashes.get(index)) else {
-                continue;
-            };
-            let stream = (hash % streams as u64) as usize;
-            if let (Some(group), Some(load)) = (groups.get_mut(stream), loads.get_mut(stream)) {
-                group.push((*file).clone());
-                *load += rows;
+        let rows = |index: &usize| known.get(*index).map_or(0, |(_, _, rows)| *rows);
+        let share = known.iter().map(|(_, _, rows)| rows).sum::<u64>() / streams as u64;
+        let mut shares = vec![(0_u64, Vec::new()); streams];
+        for index in &sorted {
+            let stream = hashes.get(*index).map_or(0, |hash| hash % streams as u64);
+            if let Some((load, own)) = shares.get_mut(stream as usize) {
+                *load += rows(index);
+                own.push(*index);
             }
         }
-        let share = loads.iter().sum::<u64>() / streams as u64;
-        let most = loads.iter().max().copied().unwrap_or(0);
-        let is_even = most.saturating_mul(100) <= share.saturating_mul(MOST_OF_SHARE);
-        Ok(is_even.then(|| groups.into_iter().map(FileGroup::new).collect()))
+        let by_partition = is_even(&shares, share);
+        if !by_partition {
+            // The largest first, each to whom has the least to do; then in order again.
+            let mut largest = sorted.clone();
+            largest.sort_by_key(|index| std::cmp::Reverse(rows(index)));
+            shares = vec![(0, Vec::new()); streams];
+            for index in largest {
+                if let Some((load, own)) = shares.iter_mut().min_by_key(|(load, _)| *load) {
+                    *load += rows(&index);
+                    own.push(index);
+                }
+            }
+            for (_, own) in &mut shares {
+                own.sort_by(|a, b| order.row(*a).cmp(&order.row(*b)));
+            }
+            if !is_even(&shares, share) {
+                return Ok(None);
+            }
+        }
+        let groups = shares.into_iter().map(|(_, own)| {
+            let files = own.iter().filter_map(|index| known.get(*index));
+            files.map(|(file, _, _)| (*file).clone()).collect()
+        });
+        Ok(Some((groups.collect(), by_partition)))
     }
+}
+
+fn is_even(shares: &[(u64, Vec<usize>)], share: u64) -> bool {
+    let most = shares.iter().map(|(load, _)| *load).max().unwrap_or(0);
+    most.saturating_mul(100) <= share.saturating_mul(MOST_OF_SHARE)
 }
 
 #[async_trait]
@@ -224,30 +269,49 @@ impl TableProvider for PartitionedTable {
 /// stay as it is.
 #[derive(Debug)]
 struct PartitionedScan {
+    /// It has a partition for each file.
     scan: Arc<dyn ExecutionPlan>,
+    /// The files of each stream: their place in the scan, and their bytes.
+    streams: Vec<Vec<(usize, u64)>>,
     properties: Arc<PlanProperties>,
 }
 
 impl PartitionedScan {
-    fn new(scan: Arc<dyn ExecutionPlan>, columns: Vec<Column>) -> Self {
-        let streams = scan.output_partitioning().partition_count();
-        let columns = columns
-            .into_iter()
-            .map(|column| Arc::new(column) as Arc<dyn PhysicalExpr>);
-        let columns: Vec<_> = columns.collect();
-        let order = columns.iter().map(|column| {
-            let nulls_first = SortOptions::default();
-            PhysicalSortExpr::new(Arc::clone(column), nulls_first)
-        });
-        let known = EquivalenceProperties::new_with_orderings(scan.schema(), [order]);
+    /// Where no two streams share a partition, `columns` are those of the partition.
+    fn new(
+        scan: Arc<dyn ExecutionPlan>,
+        streams: Vec<Vec<(usize, u64)>>,
+        columns: Option<Vec<Column>>,
+    ) -> Self {
+        let count = streams.len();
+        let (known, partitioning) = match columns {
+            None => (
+                EquivalenceProperties::new(scan.schema()),
+                Partitioning::UnknownPartitioning(count),
+            ),
+            Some(columns) => {
+                let columns = columns.into_iter();
+                let columns: Vec<Arc<dyn PhysicalExpr>> =
+                    columns.map(|column| Arc::new(column) as _).collect();
+                let order = columns.iter().map(|column| {
+                    let nulls_first = SortOptions::default();
+                    PhysicalSortExpr::new(Arc::clone(column), nulls_first)
+                });
+                (
+                    EquivalenceProperties::new_with_orderings(scan.schema(), [order]),
+                    Partitioning::Hash(columns, count),
+                )
+            }
+        };
         let properties = PlanProperties::new(
             known,
-            Partitioning::Hash(columns, streams),
+            partitioning,
             scan.properties().emission_type,
             scan.boundedness(),
         );
         Self {
             scan,
+            streams,
             properties: Arc::new(properties),
         }
     }
@@ -291,7 +355,18 @@ impl ExecutionPlan for PartitionedScan {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        self.scan.execute(partition, context)
+        let files = self.streams.get(partition).into_iter().flatten();
+        let files = files.map(|(what, bytes)| Source {
+            bytes: *bytes,
+            what: *what,
+        });
+        let scan = Arc::clone(&self.scan);
+        let rows = ahead::in_order(files.collect::<Vec<_>>(), move |file| {
+            let rows = scan.execute(file, Arc::clone(&context));
+            async { Ok(rows?.boxed()) }
+        });
+        let schema = self.scan.schema();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

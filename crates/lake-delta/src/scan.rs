@@ -28,6 +28,7 @@ use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
+use crate::ahead::{self, Source};
 use crate::drops::Drops;
 
 /// The column that says where a row is: the file's index in the upper half,
@@ -183,36 +184,39 @@ impl PartitionStream for PositionStream {
         let schema = Arc::clone(&self.schema);
         let columns = self.columns.clone();
         let selection = self.selection.clone();
-        let stream = futures::stream::iter(self.files.clone())
-            .then(move |(index, add)| {
-                let source = source.clone();
-                let schema = Arc::clone(&schema);
-                let columns = columns.clone();
-                let selection = selection.clone();
-                async move {
-                    let batches = source.read(&add, &columns).await?;
-                    let mut next = 0_i64;
-                    Ok::<_, DataFusionError>(batches.map(move |batch| {
-                        let batch = batch?;
-                        let rows = batch.num_rows() as i64;
-                        let first = first_position(index) + next;
-                        let start = next as usize;
-                        next += rows;
-                        let mut arrays = batch.columns().to_vec();
-                        arrays.push(Arc::new(Int64Array::from_iter_values(first..first + rows)));
-                        let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
-                        match &selection {
-                            Selection::All => Ok(batch),
-                            Selection::Dropped(drops) => {
-                                let kept = drops.kept(index, start, batch.num_rows());
-                                let mask = BooleanArray::new(!kept.values(), None);
-                                Ok(filter_record_batch(&batch, &mask)?)
-                            }
+        let files = self.files.iter().map(|(index, add)| Source {
+            bytes: u64::try_from(add.size).unwrap_or(0),
+            what: (*index, add.clone()),
+        });
+        let stream = ahead::in_order(files.collect::<Vec<_>>(), move |(index, add)| {
+            let source = source.clone();
+            let schema = Arc::clone(&schema);
+            let columns = columns.clone();
+            let selection = selection.clone();
+            async move {
+                let batches = source.read(&add, &columns).await?;
+                let mut next = 0_i64;
+                let placed = batches.map(move |batch| {
+                    let batch = batch?;
+                    let rows = batch.num_rows() as i64;
+                    let first = first_position(index) + next;
+                    let start = next as usize;
+                    next += rows;
+                    let mut arrays = batch.columns().to_vec();
+                    arrays.push(Arc::new(Int64Array::from_iter_values(first..first + rows)));
+                    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
+                    match &selection {
+                        Selection::All => Ok(batch),
+                        Selection::Dropped(drops) => {
+                            let kept = drops.kept(index, start, batch.num_rows());
+                            let mask = BooleanArray::new(!kept.values(), None);
+                            Ok(filter_record_batch(&batch, &mask)?)
                         }
-                    }))
-                }
-            })
-            .try_flatten();
+                    }
+                });
+                Ok(placed.boxed())
+            }
+        });
         Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&self.schema),
             stream,

@@ -147,7 +147,6 @@ impl Snapshot {
         let place = root.child(name);
         let log_store = place.log_store();
         if !is_there(&place, &log_store, name).await? {
-            refuse_strangers(&place, name).await?;
             return Ok(None);
         }
         let mut table = DeltaTable::new(log_store);
@@ -248,7 +247,9 @@ impl Snapshot {
                         .to_owned(),
             });
         }
-        let digest = commit_digest(&place, name, version).await?;
+        // Of what was just read.
+        let log = table.log_store().object_store(None);
+        let digest = commit_digest(&log, name, version).await?;
         Ok(Self {
             name: name.to_owned(),
             version,
@@ -365,7 +366,7 @@ pub(crate) fn plain(schema: &SchemaRef) -> SchemaRef {
 const LAST_CHECKPOINT: &str = "_last_checkpoint";
 
 /// Whether there is a table. The library finds out by listing all of a log; most tables have what
-/// its list begins with, or where its end is found.
+/// its list begins with, or where its end is found. Where there is none, nothing else may be there.
 async fn is_there(place: &Root, log_store: &LogStoreRef, name: &str) -> Result<bool> {
     for object in ["00000000000000000000.json", LAST_CHECKPOINT] {
         let path = Path::from("_delta_log").join(object);
@@ -375,8 +376,13 @@ async fn is_there(place: &Root, log_store: &LogStoreRef, name: &str) -> Result<b
             Err(error) => return Err(Error::store(name, error)),
         }
     }
-    let is_there = log_store.is_delta_table_location().await;
-    is_there.map_err(|e| Error::delta(name, e))
+    let listed = log_store.is_delta_table_location();
+    let (is_there, strangers) = futures::join!(listed, refuse_strangers(place, name));
+    let is_there = is_there.map_err(|e| Error::delta(name, e))?;
+    if !is_there {
+        strangers?;
+    }
+    Ok(is_there)
 }
 
 /// Directories of our own attempts may lie where a table is to be; anything

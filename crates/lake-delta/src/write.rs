@@ -3,6 +3,7 @@
 //! Every attempt writes into a directory of its own below the table, so that
 //! what a dead attempt left behind can be told from live data by its path.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch, not, partition, prep_null_mask_filter};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
@@ -32,6 +34,9 @@ pub(crate) const ATTEMPT_PREFIX: &str = "run-";
 pub(crate) const TARGET_FILE_SIZE: NonZeroU64 = NonZeroU64::new(128 * 1024 * 1024).unwrap();
 /// How many rows the writer encodes before it looks how large the file is.
 const BATCH_ROWS: usize = 8192;
+/// Files that are complete go on their way while the next one is written, as long as their rows
+/// had no more bytes than this together. To wait for each of them would cost every file a round trip.
+const CLOSING_BYTES: usize = encoding::ROW_GROUP_BYTES;
 
 /// What was written into one table.
 #[derive(Debug, Default)]
@@ -211,6 +216,28 @@ struct Open {
     writer: DeltaWriter,
     may_have_nan: bool,
     extents: Extents,
+    bytes: usize,
+}
+
+impl Open {
+    /// Ends the file, and gives what a commit needs of it.
+    async fn close(self, target: Target) -> Result<Vec<Add>> {
+        let closed = self.writer.close().await;
+        // Files come back in the order of their rows.
+        let mut adds = closed.map_err(|e| Error::delta(&target.spec.name, e))?;
+        let rows: Vec<Option<u64>> = adds.iter().map(crate::stats::rows).collect();
+        for (add, extents) in adds.iter_mut().zip(self.extents.of_files(&rows)) {
+            add.path = format!("{}/{}", target.directory, add.path);
+            crate::stats::correct(add, &target.spec.schema, &extents);
+        }
+        Ok(adds)
+    }
+}
+
+/// A file that is on its way to the store.
+struct Closing {
+    bytes: usize,
+    files: SpawnedTask<Result<Vec<Add>>>,
 }
 
 /// Writes batches whose rows are grouped by partition: one open file at a time.
@@ -219,6 +246,7 @@ pub(crate) struct FileWriter {
     /// Tells partitions apart; absent where the table has none.
     partitions: Option<RowConverter>,
     open: Option<Open>,
+    closing: VecDeque<Closing>,
     files: Vec<Add>,
     rows: u64,
 }
@@ -241,6 +269,7 @@ impl FileWriter {
             target: target.clone(),
             partitions,
             open: None,
+            closing: VecDeque::new(),
             files: Vec::new(),
             rows: 0,
         })
@@ -313,9 +342,11 @@ impl FileWriter {
                 writer: writer.with_writer_properties(properties),
                 may_have_nan,
                 extents: Extents::new(&self.target.spec.schema, BATCH_ROWS),
+                bytes: 0,
             }
         });
         open.extents.add(part);
+        open.bytes += bytes_of(part);
         let written = open.writer.write(part).await;
         written.map_err(|e| Error::delta(&self.target.spec.name, e))
     }
@@ -337,18 +368,32 @@ impl FileWriter {
         Ok(())
     }
 
+    /// Sends the open file on its way, and waits where too much is on its way already.
     async fn close(&mut self) -> Result<()> {
         let Some(open) = self.open.take() else {
             return Ok(());
         };
-        let closed = open.writer.close().await;
-        // Files come back in the order of their rows.
-        let adds = closed.map_err(|e| Error::delta(&self.target.spec.name, e))?;
-        let rows: Vec<Option<u64>> = adds.iter().map(crate::stats::rows).collect();
-        for (mut add, extents) in adds.into_iter().zip(open.extents.of_files(&rows)) {
-            add.path = format!("{}/{}", self.target.directory, add.path);
-            crate::stats::correct(&mut add, &self.target.spec.schema, &extents);
-            self.files.push(add);
+        self.closing.push_back(Closing {
+            bytes: open.bytes,
+            files: SpawnedTask::spawn(open.close(self.target.clone())),
+        });
+        while self.closing.iter().map(|file| file.bytes).sum::<usize>() > CLOSING_BYTES {
+            self.arrived().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the file that was closed first.
+    async fn arrived(&mut self) -> Result<()> {
+        if let Some(closing) = self.closing.pop_front() {
+            let files = closing.files.join_unwind().await;
+            let failed = |e| {
+                Error::query(
+                    &self.target.spec.name,
+                    DataFusionError::ExecutionJoin(Box::new(e)),
+                )
+            };
+            self.files.extend(files.map_err(failed)??);
         }
         Ok(())
     }
@@ -356,11 +401,23 @@ impl FileWriter {
     /// The files, and how many rows they have together.
     pub(crate) async fn finish(mut self) -> Result<Written> {
         self.close().await?;
+        while !self.closing.is_empty() {
+            self.arrived().await?;
+        }
         Ok(Written {
             files: self.files,
             rows: self.rows,
         })
     }
+}
+
+/// How many bytes the rows have, without those that their buffers share with other rows.
+fn bytes_of(rows: &RecordBatch) -> usize {
+    let columns = rows.columns().iter();
+    columns
+        // One whose offsets make no sense is refused when it is written.
+        .filter_map(|column| column.to_data().get_slice_memory_size().ok())
+        .sum()
 }
 
 /// The batch with exactly the table's columns: the engine works on string

@@ -1,11 +1,12 @@
-//! Applying a sealed run: its commits, one table after the other, `_lake/runs` last.
+//! Applying a sealed run: its commits, table beside table, `_lake/runs` last.
 //!
 //! Everything that it needs is in the seal, so any host can finish any run. Where a table cannot
 //! be committed to any more, because somebody else has changed what it is, the run is taken back
 //! everywhere ([`crate::undo`]).
 
 use bytes::Bytes;
-use lake_delta::{Applied, Attempt, Commit, Outside, Remake, Root};
+use futures::StreamExt;
+use lake_delta::{Applied, Attempt, Commit, Outside, Remake, Root, Stamp};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use sha2::{Digest, Sha256};
@@ -17,6 +18,8 @@ use crate::sealed::{Seal, SealedObject, SealedRemake, SealedTable};
 use crate::state::{SealObject, read_seal};
 use crate::undo;
 
+/// So many tables are committed to at a time. A commit can have megabytes.
+const SIDE_BY_SIDE: usize = 4;
 /// A table's log is summed up after this many commits.
 const CHECKPOINT_EVERY: i64 = 10;
 
@@ -37,7 +40,9 @@ pub(crate) async fn apply(attempt: &Attempt, seal: &Seal) -> Result<Finished> {
 }
 
 async fn finish(attempt: &Attempt, seal: &Seal) -> Result<Finished> {
-    let applied = match apply_tables(attempt, seal).await {
+    let runs = runs::look(attempt);
+    let (applied, runs) = futures::join!(apply_tables(attempt, seal), runs);
+    let applied = match applied {
         // What it was prepared with may be deleted once it is finished, by whomever.
         Err(error @ RunError::Store { .. }) => {
             let runs = Runs::open(&attempt.root, &attempt.pipeline).await?;
@@ -60,7 +65,7 @@ async fn finish(attempt: &Attempt, seal: &Seal) -> Result<Finished> {
             return Box::pin(undo::undo(attempt, seal, &table, &outside)).await;
         }
     };
-    runs::finish(attempt, &seal.stamp(), std::slice::from_ref(&record)).await?;
+    runs::finish(attempt, runs?, &seal.stamp(), std::slice::from_ref(&record)).await?;
     outcome(attempt, seal, record, as_prepared).await
 }
 
@@ -81,52 +86,95 @@ async fn outcome(
     Ok(Finished::Done(Box::new(record), as_prepared))
 }
 
-/// The inner error is the table that cannot be committed to, and what others did to it.
+/// The inner error is the table that cannot be committed to, and what others did to it. Whatever
+/// happens to one table, all have come to their end when this returns.
 async fn apply_tables(
     attempt: &Attempt,
     seal: &Seal,
 ) -> Result<std::result::Result<(RunRecord, Vec<String>), (String, Outside)>> {
     let stamp = seal.stamp();
+    let together = together(&seal.tables).into_iter();
+    let applied = together.map(|tables| apply_together(attempt, seal, tables, &stamp));
+    let applied = futures::stream::iter(applied).buffered(SIDE_BY_SIDE);
+    let applied: Vec<Result<Vec<_>>> = applied.collect().await;
+
     let mut record = seal.record.clone();
-    let mut remade: Option<SealedRemake> = None;
     let mut as_prepared = Vec::new();
-    for table in &seal.tables {
-        let (commit, remake) = sealed(&attempt.root, table).await?;
-        // A table and its deleted keys are made again together.
-        let again = remade.as_ref().is_some_and(|made| *made == table.remake);
-        let applied = lake_delta::apply(attempt, &table.name, &commit, &remake, &stamp, again);
-        let row = record.tables.iter_mut().find(|row| row.name == table.name);
-        let version = match applied.await? {
-            Applied::Already(version, outside) => {
-                if let (Some(row), Some(outside)) = (row, outside) {
-                    row.outside = Some(said(&outside));
-                }
-                version
-            }
-            Applied::Impossible(outside) => return Ok(Err((table.name.clone(), outside))),
-            Applied::Committed(landed) => {
-                if landed.again.is_none() {
-                    as_prepared.push(table.name.clone());
-                }
-                if landed.again.is_some() && matches!(table.remake, SealedRemake::Object(_)) {
-                    remade = Some(table.remake.clone());
-                }
-                if let Some(row) = row {
-                    if let Some((counts, rows)) = landed.again {
-                        (row.counts, row.rows) = (counts, rows);
+    for applied in applied {
+        for (table, applied) in applied? {
+            let row = record.tables.iter_mut().find(|row| row.name == table.name);
+            let version = match applied {
+                Applied::Already(version, outside) => {
+                    if let (Some(row), Some(outside)) = (row, outside) {
+                        row.outside = Some(said(&outside));
                     }
-                    // What was known when it was sealed is not known less now.
-                    if let Some(outside) = &landed.outside {
-                        row.outside = Some(said(outside));
-                    }
+                    version
                 }
-                landed.version
-            }
-        };
-        note_version(&mut record, &table.name, version);
-        summed_up(&attempt.root, &seal.pipeline, &table.name, version).await;
+                Applied::Impossible(outside) => return Ok(Err((table.name.clone(), outside))),
+                Applied::Committed(landed) => {
+                    if landed.again.is_none() {
+                        as_prepared.push(table.name.clone());
+                    }
+                    if let Some(row) = row {
+                        if let Some((counts, rows)) = landed.again {
+                            (row.counts, row.rows) = (counts, rows);
+                        }
+                        // What was known when it was sealed is not known less now.
+                        if let Some(outside) = &landed.outside {
+                            row.outside = Some(said(outside));
+                        }
+                    }
+                    landed.version
+                }
+            };
+            note_version(&mut record, &table.name, version);
+        }
     }
     Ok(Ok((record, as_prepared)))
+}
+
+/// The tables of a seal, those together that are made again together: a table and its deleted keys.
+fn together(tables: &[SealedTable]) -> Vec<Vec<&SealedTable>> {
+    let mut sets: Vec<Vec<&SealedTable>> = Vec::new();
+    for table in tables {
+        let is_object = matches!(table.remake, SealedRemake::Object(_));
+        let own = |set: &&mut Vec<&SealedTable>| set.iter().any(|one| one.remake == table.remake);
+        match sets.iter_mut().find(own) {
+            Some(set) if is_object => set.push(table),
+            _ => sets.push(vec![table]),
+        }
+    }
+    sets
+}
+
+/// Applies what is made again together, up to what cannot be applied.
+async fn apply_together<'a>(
+    attempt: &Attempt,
+    seal: &Seal,
+    tables: Vec<&'a SealedTable>,
+    stamp: &Stamp,
+) -> Result<Vec<(&'a SealedTable, Applied)>> {
+    let mut again = false;
+    let mut all = Vec::new();
+    for table in tables {
+        let (commit, remake) = sealed(&attempt.root, table).await?;
+        let applied = lake_delta::apply(attempt, &table.name, &commit, &remake, stamp, again);
+        let applied = applied.await?;
+        let version = match &applied {
+            Applied::Already(version, _) => *version,
+            Applied::Committed(landed) => {
+                again |= landed.again.is_some();
+                landed.version
+            }
+            Applied::Impossible(_) => {
+                all.push((table, applied));
+                break;
+            }
+        };
+        summed_up(&attempt.root, &seal.pipeline, &table.name, version).await;
+        all.push((table, applied));
+    }
+    Ok(all)
 }
 
 /// What somebody else did, in words.

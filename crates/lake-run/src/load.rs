@@ -101,6 +101,7 @@ impl<'a> Load<'a> {
         let (readers, rejections): (Vec<_>, Vec<_>) = readers.into_iter().unzip();
         self.register(&readers)?;
         let preparing = self.preparing();
+        self.state.open_tables(preparing.all_names()).await;
         let planned = preparing.plan_all().await?;
         let declaration = self.transform.plugin.declaration();
         let mut keys = preparing.key_rules(&planned, &declaration.inputs)?;

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::error::{Result, RunError};
 use crate::key_rules::{self, KeyRule};
 use crate::parameters::Parameters;
+use crate::record::FILES;
 use crate::refresh::{self, Scope};
 use crate::shape::{self, RunColumns, Shaped};
 use crate::standard;
@@ -250,6 +251,15 @@ impl Preparing<'_> {
             .iter()
             .map(|input| (format!("rejection/{input}"), vec!["row_id".to_owned()]));
         tables.chain(rejections).collect()
+    }
+
+    /// The tables that a run looks at, lake's own included.
+    pub(crate) fn all_names(&self) -> Vec<String> {
+        let own = self.names().into_iter().map(|(name, _)| name);
+        let deleting = self.tables.iter().filter(|own| !own.is_history);
+        let deleted = deleting.filter(|own| own.table.zone == Zone::Standard);
+        let deleted = deleted.map(|own| standard::tombstones_of(&own.table));
+        own.chain(deleted).chain([FILES.to_owned()]).collect()
     }
 
     pub(crate) fn zone(&self, zone: Zone) -> impl Iterator<Item = &Declared> {

@@ -268,12 +268,13 @@ pub(crate) async fn alone<T>(
 ) -> Result<T> {
     let live = Live::enter(settings, &state.root, attempt).await?;
     let done = async {
+        let (is_outrun, probed) = futures::join!(state.is_outrun(), probe::probe(&state.root));
         // Another may have come to its end since the state was read.
-        if state.is_outrun().await? {
+        if is_outrun? {
             let run = state.finished + 1;
             return Err(RunError::OtherRun { run });
         }
-        probe::probe(&state.root).await?;
+        probed?;
         work.await
     }
     .await;

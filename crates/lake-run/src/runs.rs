@@ -197,11 +197,21 @@ pub(crate) fn rows<T: DeserializeOwned>(table: &str, batches: &[RecordBatch]) ->
         .collect()
 }
 
-/// Adds rows to `_lake/runs`: this commit finishes the run of `stamp`.
-pub(crate) async fn finish(attempt: &Attempt, stamp: &Stamp, records: &[RunRecord]) -> Result<()> {
+/// `_lake/runs` as it is, for [`finish`].
+pub(crate) async fn look(attempt: &Attempt) -> Result<Option<Snapshot>> {
+    Ok(Snapshot::open(&attempt.root, &attempt.pipeline, RUNS).await?)
+}
+
+/// Adds rows to `_lake/runs`, which was `looked` at before: this commit finishes the run of `stamp`.
+pub(crate) async fn finish(
+    attempt: &Attempt,
+    looked: Option<Snapshot>,
+    stamp: &Stamp,
+    records: &[RunRecord],
+) -> Result<()> {
     let spec = runs_spec();
+    let mut base = looked;
     for _ in 0..ATTEMPTS {
-        let base = Snapshot::open(&attempt.root, &attempt.pipeline, RUNS).await?;
         let mut records = records.to_vec();
         if let Some(base) = &base {
             let finished = base.transaction(&stamp.app).await?.unwrap_or(0);
@@ -217,7 +227,7 @@ pub(crate) async fn finish(attempt: &Attempt, stamp: &Stamp, records: &[RunRecor
             MemTable::try_new(Arc::clone(&spec.schema), vec![vec![batch]]).map_err(failed)?;
         let rows = session.read_table(Arc::new(table)).map_err(failed)?;
         let plan = rows.create_physical_plan().await.map_err(failed)?;
-        let prepared = attempt.append_gathering(&spec, base, plan).await?;
+        let prepared = attempt.append_gathering(&spec, base.take(), plan).await?;
         let commit = prepared.commit(stamp)?;
         let applied =
             lake_delta::apply(attempt, RUNS, &commit, &Remake::Append, stamp, false).await?;
@@ -226,6 +236,7 @@ pub(crate) async fn finish(attempt: &Attempt, stamp: &Stamp, records: &[RunRecor
             return Ok(());
         }
         // Another has created it, or changed it: what there is now decides.
+        base = look(attempt).await?;
     }
     Err(RunError::State {
         path: RUNS.to_owned(),

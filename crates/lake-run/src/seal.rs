@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt};
-use lake_delta::{Attempt, Prepared, Remake};
+use lake_delta::{Attempt, Commit, Prepared, Remake, Stamp};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use sha2::{Digest, Sha256};
@@ -24,7 +25,7 @@ const PUT_ATTEMPTS: u32 = 5;
 /// The wait before the second attempt; it doubles with every further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 /// How many data files are looked for at a time.
-const LOOKED_FOR: usize = 16;
+const LOOKED_FOR: usize = 64;
 
 /// Writes every table's commit to an object of its own and then the seal that
 /// names them all.
@@ -51,50 +52,63 @@ pub(crate) async fn seal_as(
     prepared: &[Prepared],
 ) -> Result<Seal> {
     let stamp = seal.stamp();
-    let store = attempt.root.store();
-    let mut commits = Vec::new();
-    for change in prepared.iter().filter(|change| !change.is_unchanged()) {
-        every_file_is_there(store.as_ref(), change).await?;
-        let name = change.name();
-        let commit = change.commit(&stamp)?;
-        let place = format!("_lake/prepared/{}/{}", attempt.id, name.replace('/', "."));
-        let remake = match change.remake() {
-            Remake::Append => SealedRemake::Append,
-            Remake::Replace => SealedRemake::Replace,
-            Remake::Restore(to) => SealedRemake::Restore(*to),
-            Remake::Nothing => SealedRemake::Nothing,
-            // Nobody else can have changed a table that is not there yet.
-            Remake::Merge(_) if commit.base < 0 => SealedRemake::Append,
-            merge @ Remake::Merge(_) => {
-                let path = format!("{place}.merge.json");
-                let sha256 = put(store.as_ref(), &path, json(&path, merge)?).await?;
-                SealedRemake::Object(SealedObject { path, sha256 })
-            }
-        };
-        let actions = format!("{place}.json");
-        let sha256 = put(store.as_ref(), &actions, commit.body.clone()).await?;
-        seal.tables.push(SealedTable {
-            name: name.to_owned(),
-            table_id: commit.table_id.clone(),
-            base: commit.base,
-            base_digest: commit.base_digest.clone(),
-            actions,
-            sha256,
-            remake,
-        });
-        commits.push((name.to_owned(), commit));
-    }
+    let changes = prepared.iter().filter(|change| !change.is_unchanged());
+    let written = changes.map(|change| write_commit(attempt, change, &stamp));
+    let written = try_join_all(written).await?;
     // As late as can be: what changed under a run that is not sealed only costs
     // that run, and a sealed one has to be finished or taken back.
-    for (name, commit) in &commits {
-        if let Some(outside) = lake_delta::obstacle(attempt, name, commit, &stamp).await? {
-            return Err(RunError::OutsideChange {
-                table: name.clone(),
+    let looked = written.iter().map(|(table, commit)| async {
+        let outside = lake_delta::obstacle(attempt, &table.name, commit, &stamp).await?;
+        match outside {
+            None => Ok(()),
+            Some(outside) => Err(RunError::OutsideChange {
+                table: table.name.clone(),
                 what: said(&outside),
-            });
+            }),
         }
-    }
+    });
+    try_join_all(looked).await?;
+    seal.tables
+        .extend(written.into_iter().map(|(table, _)| table));
     decide(attempt, before, seal).await
+}
+
+/// Puts the commit of one table, and what making it again needs, and gives what the seal says of it.
+async fn write_commit(
+    attempt: &Attempt,
+    change: &Prepared,
+    stamp: &Stamp,
+) -> Result<(SealedTable, Commit)> {
+    let store = attempt.root.store();
+    every_file_is_there(store.as_ref(), change).await?;
+    let name = change.name();
+    let commit = change.commit(stamp)?;
+    let place = format!("_lake/prepared/{}/{}", attempt.id, name.replace('/', "."));
+    let remake = match change.remake() {
+        Remake::Append => SealedRemake::Append,
+        Remake::Replace => SealedRemake::Replace,
+        Remake::Restore(to) => SealedRemake::Restore(*to),
+        Remake::Nothing => SealedRemake::Nothing,
+        // Nobody else can have changed a table that is not there yet.
+        Remake::Merge(_) if commit.base < 0 => SealedRemake::Append,
+        merge @ Remake::Merge(_) => {
+            let path = format!("{place}.merge.json");
+            let sha256 = put(store.as_ref(), &path, json(&path, merge)?).await?;
+            SealedRemake::Object(SealedObject { path, sha256 })
+        }
+    };
+    let actions = format!("{place}.json");
+    let sha256 = put(store.as_ref(), &actions, commit.body.clone()).await?;
+    let table = SealedTable {
+        name: name.to_owned(),
+        table_id: commit.table_id.clone(),
+        base: commit.base,
+        base_digest: commit.base_digest.clone(),
+        actions,
+        sha256,
+        remake,
+    };
+    Ok((table, commit))
 }
 
 /// What is in a seal's place.

@@ -39,7 +39,7 @@ pub(crate) fn history(table: &TableDeclaration) -> TableDeclaration {
 }
 
 /// Where the deleted keys of a table are remembered.
-fn tombstones_of(table: &TableDeclaration) -> String {
+pub(crate) fn tombstones_of(table: &TableDeclaration) -> String {
     format!("_lake/deleted/{}.{}", table.zone, table.name)
 }
 

@@ -1,9 +1,10 @@
 //! A pipeline's state: its root, its runs, and the run that still has to be finished.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use lake_delta::{Attempt, Root, Snapshot};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode};
@@ -18,6 +19,8 @@ use crate::undo;
 
 /// Where seals are, below the pipeline's root.
 const LOG: &str = "_lake/log";
+/// How many tables are opened at a time.
+const OPENED: usize = 16;
 
 /// A pipeline that has been opened: no sealed run is unfinished.
 #[derive(Debug, Clone)]
@@ -31,9 +34,13 @@ pub(crate) struct State {
     pub(crate) last: Option<RunRecord>,
     /// Which tables may have lost commits.
     accepted: Accepted,
+    /// The tables that were opened.
+    opened: Arc<Mutex<Opened>>,
     /// What opening it has found and mended.
     pub(crate) warnings: Vec<String>,
 }
+
+type Opened = HashMap<String, Option<Snapshot>>;
 
 /// The tables whose losses are accepted.
 #[derive(Debug, Clone)]
@@ -157,6 +164,7 @@ impl State {
             finished: runs.finished,
             last,
             accepted: Accepted::These(Vec::new()),
+            opened: Arc::default(),
             warnings: Vec::new(),
         })
     }
@@ -167,12 +175,39 @@ impl State {
         Ok(!matches!(next, SealObject::Absent))
     }
 
-    /// The newest version of a table.
+    /// Opens tables side by side: what is asked for one after the other costs a round trip each.
+    /// One that cannot be opened is met again by whoever needs it.
+    pub(crate) async fn open_tables(&self, names: impl IntoIterator<Item = String>) {
+        let opened = names.into_iter().map(|name| async move {
+            if let Err(error) = self.table(&name).await {
+                tracing::debug!(table = name, %error, "it cannot be opened");
+            }
+        });
+        let opened = futures::stream::iter(opened).buffer_unordered(OPENED);
+        opened.collect::<()>().await;
+    }
+
+    /// The newest version of a table when it was asked for first: what is done on a state is done
+    /// on one version of each table, and what others commit meanwhile is seen when it is sealed.
     ///
     /// # Errors
     /// [`RunError::Lost`] where a run left it at a later version than it has, or it is gone; and
     /// [`RunError::OtherRun`] where a later run has changed it.
     pub(crate) async fn table(&self, name: &str) -> Result<Option<Snapshot>> {
+        let known = self.opened().get(name).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let table = self.newest(name).await?;
+        self.opened().insert(name.to_owned(), table.clone());
+        Ok(table)
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn newest(&self, name: &str) -> Result<Option<Snapshot>> {
         let table = Snapshot::open(&self.root, &self.pipeline, name).await?;
         if self.accepted.covers(name) {
             return Ok(table);

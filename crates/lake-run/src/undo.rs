@@ -126,6 +126,7 @@ pub(crate) async fn finish(attempt: &Attempt, seal: &Seal, decision: &Seal) -> R
         versions: Vec::new(),
         ..seal.record.clone()
     };
-    runs::finish(attempt, &stamp, &[taken_back, record]).await?;
+    let runs = runs::look(attempt).await?;
+    runs::finish(attempt, runs, &stamp, &[taken_back, record]).await?;
     Ok(Finished::Undone(decision.run, why))
 }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use futures::future::try_join_all;
 use lake_delta::Impact;
 use lake_plugin::Zone;
 
 use crate::apply::said;
 use crate::discover::{Discovered, Files, discover};
-use crate::error::Result;
+use crate::error::{Result, RunError};
 use crate::logic::{Built, Logic};
 use crate::record::app;
 use crate::run::Settings;
@@ -138,9 +139,11 @@ async fn outside(state: &State, transform: &Transform) -> Result<(Reasons, Versi
             .iter()
             .filter(|table| table.zone == Zone::Consumption)
     };
-    for table in tables {
+    let changed = tables.iter().map(|table| async move {
         let name = table_name(table);
-        let (what, version) = changed(state, &name).await?;
+        Ok::<_, RunError>((table, changed(state, &name).await?, name))
+    });
+    for (table, (what, version), name) in try_join_all(changed).await? {
         seen.extend(version.map(|version| (name.clone(), version)));
         let Some(what) = what else {
             continue;

@@ -120,7 +120,12 @@ impl HttpService for Line {
             true => METADATA_IDLE,
             false => IDLE + Duration::from_secs(bytes / SLOWEST),
         };
+        // Nothing of a request but these is fit to be told: its headers sign it.
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let asked = Instant::now();
         let answer = tokio::time::timeout(patience, self.inner.execute(request)).await;
+        let took = asked.elapsed();
+        tracing::trace!(%method, path, ?took, "asked a store");
         let answer = answer.unwrap_or_else(|_| Err(stalled(patience)));
         let answer = answer.map_err(|error| {
             counter.note_failed();

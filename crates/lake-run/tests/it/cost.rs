@@ -18,9 +18,9 @@ async fn a_run_of_one_small_file_asks_for_this_much() {
     lake.run_through(&store).await.unwrap();
     expect![[r#"
         Delete 1
-        Get 69
-        Head 23
-        List 14
+        Get 54
+        Head 20
+        List 11
         Put 16
     "#]]
     .assert_eq(&by_kind(&store));
@@ -38,7 +38,7 @@ async fn a_run_that_finds_nothing_reads_this_much_and_writes_nothing() {
         "{outcome:?}"
     );
     expect![[r#"
-        Get 14
+        Get 12
         Head 4
         List 3
     "#]]
