@@ -52,9 +52,14 @@ impl Place {
     }
 
     fn lake_at(&self, endpoint: &str) -> Lake {
+        reaching(endpoint, self.lake_of_no_one())
+    }
+
+    /// The pipeline, without any variables.
+    pub(crate) fn lake_of_no_one(&self) -> Lake {
         // So that the transform is built.
         let _ = Lake::new();
-        reaching(endpoint, Lake::of(&self.yaml()))
+        Lake::of(&self.yaml())
     }
 
     /// The pipeline file, which would be the same in the bucket.
@@ -116,11 +121,16 @@ impl Place {
     }
 }
 
-/// The variables that lead to the server.
-pub(crate) fn reaching(endpoint: &str, lake: Lake) -> Lake {
+/// The variables that lead to the server, and say nothing of who asks.
+pub(crate) fn at_endpoint(endpoint: &str, lake: Lake) -> Lake {
     lake.variable("AWS_ENDPOINT_URL", endpoint)
         .variable("AWS_ALLOW_HTTP", "true")
         .variable("AWS_REGION", "us-east-1")
+}
+
+/// The variables that lead to the server.
+pub(crate) fn reaching(endpoint: &str, lake: Lake) -> Lake {
+    at_endpoint(endpoint, lake)
         .variable("AWS_ACCESS_KEY_ID", USER)
         .variable("AWS_SECRET_ACCESS_KEY", PASSWORD)
 }

@@ -53,6 +53,23 @@ const EXPECTED: [&str; 3] = [
     "delete 1, get 63, head 26, list 15, put 19",
 ];
 
+/// Of every data file that a first run writes and consumption reads, there is a put, a head before the
+/// seal, and a get: a small one is read in one piece.
+#[test]
+fn data_files_cost_three_requests_each() {
+    let cost = |days: u32| {
+        let place = Place::new();
+        let lines = (1..=days).map(|day| reading(1, 1, day, 0, "1.5"));
+        place.put("data/1.csv", csv(lines));
+        place.lake().publish(&[])
+    };
+    let (few, many) = (cost(2), cost(22));
+    for kind in ["get", "head", "put"] {
+        assert_eq!(of(&many, kind) - of(&few, kind), 20, "{kind}");
+    }
+    assert_eq!(total(&many) - total(&few), 60);
+}
+
 /// Commits since the last checkpoint, and small files that maintenance has not put together yet, are
 /// read one by one: how many there are goes up and down.
 #[test]
