@@ -48,9 +48,9 @@ fn a_run_makes_as_many_requests_as_are_written_down() {
 }
 
 const EXPECTED: [&str; 3] = [
-    "delete 1, get 14, head 32, list 24, put 17",
-    "get 14, head 4, list 4",
-    "delete 1, get 63, head 26, list 15, put 19",
+    "delete 1, get 12, head 26, list 18, put 17",
+    "get 8, head 4, list 4",
+    "delete 1, get 44, head 23, list 12, put 19",
 ];
 
 /// Of every data file that a first run writes and consumption reads, there is a put, a head before the

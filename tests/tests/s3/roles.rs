@@ -2,7 +2,7 @@
 //! them is made up, and what it gives is real: MinIO's own, which end after a while.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,6 +10,8 @@ use std::thread;
 use http::{Method, Request, header};
 use lake_tests::{csv, reading};
 use object_store::aws::{AwsAuthorizer, AwsCredential};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 
 use crate::place::{Place, at_endpoint};
@@ -86,7 +88,7 @@ impl Given {
 /// What was asked, its line and its headers, in small letters but for the line.
 type Asked = Vec<String>;
 
-/// Answers requests as `answer` says, and remembers them.
+/// Answers requests as it was told to, and remembers them.
 struct Issuer {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -94,6 +96,33 @@ struct Issuer {
 
 impl Issuer {
     fn start(answer: impl Fn(&str) -> String + Send + 'static) -> Self {
+        Self::listen(answer, |stream| stream)
+    }
+
+    /// One that is asked over TLS, and the certificate of who vouches for it: itself.
+    fn start_tls(answer: impl Fn(&str) -> String + Send + 'static) -> (Self, String) {
+        let names = vec!["localhost".to_owned()];
+        let own = rcgen::generate_simple_self_signed(names).unwrap();
+        let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .unwrap();
+        let config = Arc::new(config);
+        let issuer = Self::listen(answer, move |stream| {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            StreamOwned::new(connection, stream)
+        });
+        (issuer, own.cert.pem())
+    }
+
+    fn listen<S: Read + Write>(
+        answer: impl Fn(&str) -> String + Send + 'static,
+        open: impl Fn(TcpStream) -> S + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -101,17 +130,17 @@ impl Issuer {
         // It ends with the process.
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let first = lines.next().unwrap().unwrap();
-                let headers = lines.map(|line| line.unwrap().to_lowercase());
-                let mut request: Asked = headers.take_while(|line| !line.is_empty()).collect();
-                request.insert(0, first.clone());
+                let mut stream = open(stream.unwrap());
+                // Who does not trust the certificate says nothing more.
+                let Some(request) = head(&mut stream) else {
+                    continue;
+                };
+                let body = answer(&request[0]);
                 heard.lock().unwrap().push(request);
-                let body = answer(&first);
                 let length = body.len();
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n");
                 let _ = write!(stream, "{head}Connection: close\r\n\r\n{body}");
+                let _ = stream.flush();
             }
         });
         Self { address, asked }
@@ -124,6 +153,21 @@ impl Issuer {
     fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
+}
+
+/// The lines of a request up to its body, which none of these have.
+fn head(stream: &mut impl Read) -> Option<Asked> {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok()?;
+        bytes.extend(byte);
+    }
+    let text = String::from_utf8(bytes).unwrap();
+    let mut lines = text.trim_end().lines();
+    let first = lines.next()?.to_owned();
+    let headers = lines.map(str::to_lowercase);
+    Some([first].into_iter().chain(headers).collect())
 }
 
 /// Runs on a bucket with nothing but these variables, and says nothing of what it was given.
@@ -149,16 +193,21 @@ fn a_kubernetes_service_account_reads_and_writes_by_its_web_identity() {
     let place = Place::new();
     let given = Given::by(&place.server);
     let answer = given.xml();
-    let sts = Issuer::start(move |_| answer.clone());
+    let (sts, certificate) = Issuer::start_tls(move |_| answer.clone());
     let directory = tempfile::tempdir().unwrap();
     let token = directory.path().join("token");
     fs::write(&token, CANARY).unwrap();
-    let variables = [
+    // As for everybody with a certificate authority of his own.
+    let trusted = directory.path().join("ca.pem");
+    fs::write(&trusted, certificate).unwrap();
+    let endpoint = format!("https://localhost:{}", sts.address.port());
+    let identity = [
         ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
         ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/lake"),
-        ("AWS_ENDPOINT_URL_STS", &sts.url()),
+        ("AWS_ENDPOINT_URL_STS", &endpoint),
+        ("SSL_CERT_FILE", trusted.to_str().unwrap()),
     ];
-    publishes_with(&place, &given, &variables);
+    publishes_with(&place, &given, &identity);
     let asked = sts.asked();
     for request in &asked {
         let line = &request[0];
@@ -169,15 +218,21 @@ fn a_kubernetes_service_account_reads_and_writes_by_its_web_identity() {
     // One command, one token: that of the run, and that of the query.
     assert_eq!(asked.len(), 2, "{asked:?}");
 
-    // What the issuer refuses is said, and the token is not.
-    let refusing = at_endpoint(&place.server.url(), place.lake_of_no_one())
-        .variable("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap())
-        .variable("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/lake")
-        .variable("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
-        .variable("AWS_MAX_ATTEMPTS", "1")
-        .run(&["-vv"]);
-    refusing.assert(1, &[]);
-    assert!(!refusing.stderr.contains(CANARY), "{}", refusing.stderr);
+    // Nobody is told the token who is not trusted, or without encryption; and what went wrong is said
+    // without it.
+    for (name, value, said) in [
+        ("SSL_CERT_FILE", "/dev/null", "certificate"),
+        ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1", "scheme"),
+    ] {
+        let mut lake = at_endpoint(&place.server.url(), place.lake_of_no_one());
+        for (known, usual) in &identity {
+            lake = lake.variable(known, if *known == name { value } else { usual });
+        }
+        let ended = lake.variable("AWS_MAX_ATTEMPTS", "1").run(&["-vv"]);
+        ended.assert(1, &[said]);
+        assert!(!ended.stderr.contains(CANARY), "{name}");
+    }
+    assert_eq!(sts.asked().len(), 2);
 }
 
 #[test]
