@@ -68,7 +68,8 @@ async fn a_data_file_that_is_cut_off_or_gone_before_the_seal_publishes_nothing()
     for (length, expected) in [(Some(10), "it has 10 bytes, and "), (None, "not found")] {
         let lake = Lake::new().await;
         let store = healthy();
-        let mut sealing = store.stall(On::kind(Kind::Put).path("_lake/prepared/"));
+        // Every data file is looked for before the seal.
+        let mut sealing = store.stall(On::kind(Kind::Head).path("standard/readings/run-"));
         let spoil = async {
             assert!(sealing.reached().await);
             let written = lake.files("standard/readings/");

@@ -87,14 +87,19 @@ async fn a_table_whose_earlier_files_are_gone_keeps_the_rows_of_a_run_that_is_ta
     let store = healthy();
     let committing = On::kind(Kind::Put).path("consumption/daily_usage/_delta_log/");
     let mut committing = store.stall(committing);
+    let place = lake.root.path().join("utility");
+    let standard = place.join("standard/readings/_delta_log/00000000000000000001.json");
     let kill = async {
         assert!(committing.reached().await);
+        // Tables are committed to side by side, and this one has it.
+        while !standard.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
         store.stop_from(store.operations().len() + 1);
         committing.release();
     };
     let (killed, ()) = futures::join!(lake.run_through(&store), kill);
     failed(killed);
-    let place = lake.root.path().join("utility");
     assert!(Table::new(&place, "consumption/daily_usage").suffer(Change::Drop));
     Table::new(&place, "standard/readings").delete_unnamed_files();
 
