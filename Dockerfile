@@ -24,6 +24,9 @@ LABEL org.opencontainers.image.title="lake" \
 # Nothing else is written to, so that the root file system can be read-only.
 ENV LAKE_CACHE=/var/cache/lake TMPDIR=/tmp
 USER 65532:65532
+# The first process of a container does not hear SIGTERM, unless it has a handler. lake needs no time to end:
+# a run that is killed has no effect, or is finished by the next one.
+STOPSIGNAL SIGKILL
 ENTRYPOINT ["/usr/bin/lake"]
 
 # From files that are laid out already: the context is their directory.
