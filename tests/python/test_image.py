@@ -37,6 +37,8 @@ def why_not() -> str | None:
     """Why no container can be started here."""
     if os.environ.get("LAKE_TEST_S3") == "process":
         return "LAKE_TEST_S3=process asks for no containers"
+    if sys.platform != "linux":
+        return "it is made of the files of a Linux"
     asked = ["docker", "info", "--format", "{{.ServerVersion}}"]
     try:
         answer = subprocess.run(asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
@@ -201,7 +203,7 @@ class Image(unittest.TestCase):
     def test_a_released_transform_runs_and_its_tables_are_in_the_bucket(self) -> None:
         ended = self.lake("run", "/etc/lake/pipelines/utility.yaml", "--locked", "--log-format", "json", "--output", "json")
         report = json.loads(ended.stdout)
-        self.assertEqual((report["status"], report["run"]), ("published", 1), report)
+        self.assertEqual((report["status"], report["run"]), ("done", 1), report)
         self.assertEqual(report["transform"]["version"], "1.0.0")
 
         sql = ("SELECT customer_id, usage_date, usage_kwh, readings FROM consumption.daily_usage "
@@ -231,12 +233,12 @@ class Image(unittest.TestCase):
             ended = self.lake(*run, root="unsigned", code=1, keys=self.directory / "others.toml")
             self.assertIn("not signed by a key that is trusted", ended.stderr)
 
-    def test_a_cache_from_which_nothing_may_be_executed_is_an_error_that_says_so(self) -> None:
+    def test_a_release_is_not_loaded_from_a_cache_that_is_mounted_without_exec(self) -> None:
         # Docker mounts a tmpfs like that, unless it is told otherwise.
         run = ("run", "/etc/lake/pipelines/utility.yaml", "--locked")
         ended = self.lake(*run, root="noexec", cache="noexec", code=1)
         self.assertIn("/var/cache/lake", ended.stderr)
-        self.assertRegex(ended.stderr, "map|permitted|permission")
+        self.assertIn("failed to map segment", ended.stderr)
 
     def test_the_only_program_is_lake(self) -> None:
         container = docker("create", self.image).stdout.split()[-1]
