@@ -2,7 +2,7 @@
 #   compiled here:  docker build .
 #   packaged:       scripts/image files --binary target/release/lake
 #                   docker build --target packaged -f Dockerfile target/image
-# No instruction needs BuildKit: older engines build it too.
+# Compiling needs BuildKit, which leaves out the stage that is not asked for; packaging does without.
 
 # With `scratch`, lake brings the few files of the builder's system that it needs. Any other image has to bring
 # glibc, no older than the builder's, libgcc_s, and CA certificates.
