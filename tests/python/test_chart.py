@@ -69,6 +69,41 @@ class SnapshotsShowWhatAChangeOfTheChartChanges(unittest.TestCase):
                 self.assertTrue(any(leaf == one or leaf.startswith(f"{one}.") for one in explained if one not in ("defaults", "pod")))
 
 
+class TheDocumentationIsTrue(unittest.TestCase):
+    PAGE = (chart.ROOT / "docs/kubernetes.md").read_text()
+
+    def test_its_values_render_with_the_files_that_it_names(self) -> None:
+        (values,) = re.findall(r"```yaml\n(.*?)```", self.PAGE, re.DOTALL)
+        given = yaml.safe_load((chart.VALUES / "minimal.yaml").read_text())
+        with tempfile.TemporaryDirectory() as directory:
+            texts = {
+                "values-production.yaml": values,
+                "pipelines.utility.file": given["pipelines"]["utility"]["file"],
+                "lock": given["lock"],
+                "trustedKeys.text": given["trustedKeys"]["text"],
+            }
+            for name, text in texts.items():
+                (Path(directory) / name).write_text(text)
+            files = [part for name in list(texts)[1:] for part in ("--set-file", f"{name}={directory}/{name}")]
+            rendered = chart.objects(Path(directory) / "values-production.yaml", arguments=files)
+        self.assertIn("limits.memory=1536MiB", chart.container(rendered, "CronJob", "lake-utility")["args"])
+
+    def test_every_alert_has_a_section_and_a_command_in_its_text(self) -> None:
+        for group in chart.objects("everything.yaml")["PrometheusRule", "lake"]["spec"]["groups"]:
+            for alert in group["rules"]:
+                self.assertIn(f"\n### {alert['alert']}\n", self.PAGE)
+                self.assertRegex(alert["annotations"]["description"], "kubectl|lake query|lake_run_stage_seconds")
+
+    def test_names_that_are_typed_are_names_that_are_rendered(self) -> None:
+        asked = ["--set", "rollback.pipeline=utility,rollback.version=41"]
+        rendered = chart.objects("minimal.yaml", arguments=asked)
+        names = {f"{kind.lower()}/{name}" for kind, name in rendered}
+        typed = set(re.findall(r"(?:cronjob|job)/lake-[a-z0-9-]+", self.PAGE))
+        by_hand = {name for name in typed if name.endswith("-by-hand")}
+        self.assertEqual({"cronjob/lake-utility", "job/lake-utility-rollback-41"}, typed - by_hand)
+        self.assertLessEqual(typed - by_hand, names)
+
+
 class KubernetesTakesWhatIsRendered(unittest.TestCase):
     def test_every_object_is_valid_for_every_version(self) -> None:
         checked = set()
@@ -187,14 +222,16 @@ class PodsDoWhatTheDocumentationSays(unittest.TestCase):
     def test_no_rollback_happens_until_one_is_asked_for(self) -> None:
         self.assertNotIn("Job", {kind for kind, _ in chart.objects("minimal.yaml")})
         asked = ["--set", "rollback.pipeline=utility,rollback.version=41"]
-        self.assertIn(("Job", "lake-utility-rollback-to-41"), chart.objects("minimal.yaml", arguments=asked))
+        self.assertIn(("Job", "lake-utility-rollback-41"), chart.objects("minimal.yaml", arguments=asked))
+        nothing = ["--set", "rollback.pipeline=,rollback.version=null"]
+        self.assertNotIn("Job", {kind for kind, _ in chart.objects("minimal.yaml", "rollback.yaml", arguments=nothing)})
         # Job names that differ are what allows a second one.
         again = ["--set", "rollback.pipeline=utility,rollback.version=41,rollback.request=second"]
-        self.assertIn(("Job", "lake-utility-rollback-to-41-second"), chart.objects("minimal.yaml", arguments=again))
-        self.assertIn(("Job", "lake-utility-rollback-to-0"), chart.objects("minimal.yaml", "rollback.yaml"))
+        self.assertIn(("Job", "lake-utility-rollback-41-second"), chart.objects("minimal.yaml", arguments=again))
+        self.assertIn(("Job", "lake-utility-rollback-0"), chart.objects("minimal.yaml", "rollback.yaml"))
 
     def test_a_rollback_is_never_tried_again_by_itself(self) -> None:
-        rollback = chart.objects("minimal.yaml", "rollback.yaml")["Job", "lake-utility-rollback-to-0"]
+        rollback = chart.objects("minimal.yaml", "rollback.yaml")["Job", "lake-utility-rollback-0"]
         self.assertEqual(0, rollback["spec"]["backoffLimit"])
         # A Job that went away by itself would be made once more by the next upgrade.
         self.assertNotIn("ttlSecondsAfterFinished", rollback["spec"])

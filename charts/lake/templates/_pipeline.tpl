@@ -57,8 +57,8 @@ A file that is no YAML has a schedule in values at the most, and is left to lake
 {{- if not (regexMatch (printf "(?m)^name = \"%s\"\\s*$" .name) (include "lake.lock" .root)) -}}
 {{- fail (printf "\n\npipelines.%s: lake.lock pins nothing for it, so that --locked would refuse every run: run `lake plugin update pipelines/%s.yaml`, and give the file with --set-file lock=pipelines/lake.lock." .name .name) -}}
 {{- end -}}
-{{- if not (or .root.Values.trustedKeys.existingConfigMap (include "lake.keys" .root)) -}}
-{{- fail "\n\ntrustedKeys says no keys, and without them no release is loaded: --set-file trustedKeys.text=trusted-keys.toml, or --set trustedKeys.existingConfigMap=NAME." -}}
+{{- if not (or .root.Values.trustedKeys.configMap (include "lake.keys" .root)) -}}
+{{- fail "\n\ntrustedKeys says no keys, and without them no release is loaded: --set-file trustedKeys.text=trusted-keys.toml, or --set trustedKeys.configMap=NAME." -}}
 {{- end -}}
 {{- end -}}
 

@@ -45,8 +45,8 @@
       - {key: {{ .name }}.yaml, path: {{ .name }}.yaml}
 - name: trusted-keys
   configMap:
-    {{- if .root.Values.trustedKeys.existingConfigMap }}
-    name: {{ .root.Values.trustedKeys.existingConfigMap }}
+    {{- if .root.Values.trustedKeys.configMap }}
+    name: {{ .root.Values.trustedKeys.configMap }}
     items:
       - {key: {{ .root.Values.trustedKeys.key }}, path: trusted-keys.toml}
     {{- else }}
@@ -172,14 +172,13 @@ template:
       - name: lake
         image: {{ include "lake.image" .root }}
         imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-        command: [lake]
         args:
           {{- range .args }}
           - {{ . | toString | quote }}
           {{- end }}
         env:
           {{- include "lake.env" . | trim | nindent 10 }}
-        {{- with $settings.envFromSecrets }}
+        {{- with $settings.secrets }}
         envFrom:
           {{- range . }}
           - secretRef: {name: {{ . }}, optional: false}
