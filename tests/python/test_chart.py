@@ -104,6 +104,34 @@ class TheDocumentationIsTrue(unittest.TestCase):
         self.assertLessEqual(typed - by_hand, names)
 
 
+class NotesSayWhatToTypeNext(unittest.TestCase):
+    def notes(self, *values: str, arguments=()) -> str:
+        """`helm template` leaves NOTES.txt out, and `helm install` wants a cluster: here it is an object of a copy."""
+        with tempfile.TemporaryDirectory() as directory:
+            copy = Path(directory) / "lake"
+            subprocess.run(["cp", "-r", chart.CHART, copy], check=True)
+            text = (copy / "templates/NOTES.txt").read_text()
+            (copy / "templates/notes.yaml").write_text(
+                f'{{{{- define "notes" }}}}{text}{{{{ end -}}}}\n'
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: notes}\ndata: {text: {{ include \"notes\" . | quote }}}\n"
+            )
+            return chart.objects(*values, arguments=arguments, chart=copy)["ConfigMap", "notes"]["data"]["text"]
+
+    def test_every_name_in_them_is_one_that_is_there(self) -> None:
+        said = self.notes("everything.yaml")
+        rendered = {name for kind, name in chart.objects("everything.yaml") if kind == "CronJob"}
+        self.assertEqual({"lake-gas-meters", "lake-utility"}, set(re.findall(r"--from=cronjob/(\S+)", said)))
+        self.assertLessEqual(set(re.findall(r"cronjob[ /](\S+)", said)), rendered)
+        self.assertIn("gas_meters runs at 5 2 * * 1-5 (Europe/Berlin), but is suspended now.", said)
+        self.assertIn("--set rollback.pipeline=utility,rollback.version=N", said)
+        self.assertIn("A rollback of utility to run 41 was asked for.", said)
+        self.assertIn("helm rollback lake -n lake", said)
+
+    def test_without_a_pipeline_they_say_how_to_add_one(self) -> None:
+        said = self.notes(arguments=["--set", "image.tag=test"])
+        self.assertIn("--set-file pipelines.utility.file=pipelines/utility.yaml", said)
+
+
 class KubernetesTakesWhatIsRendered(unittest.TestCase):
     def test_every_object_is_valid_for_every_version(self) -> None:
         checked = set()
