@@ -125,7 +125,7 @@ class NotesSayWhatToTypeNext(unittest.TestCase):
         self.assertIn("gas_meters runs at 5 2 * * 1-5 (Europe/Berlin), but is suspended now.", said)
         self.assertIn("--set rollback.pipeline=utility,rollback.version=N", said)
         self.assertIn("A rollback of utility to run 41 was asked for.", said)
-        self.assertIn("helm rollback lake -n lake", said)
+        self.assertIn("helm rollback lake REVISION -n lake", said)
 
     def test_without_a_pipeline_they_say_how_to_add_one(self) -> None:
         said = self.notes(arguments=["--set", "image.tag=test"])
