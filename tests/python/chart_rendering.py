@@ -1,7 +1,9 @@
 """Renders charts/lake as `helm template` does, for the tests of the chart."""
 
 import functools
+import shutil
 import subprocess
+import unittest
 from pathlib import Path
 
 import yaml
@@ -16,8 +18,13 @@ IN_KUBERNETES = ["--kube-version", "1.33.0"]
 
 @functools.cache
 def helm() -> str:
-    """The path of a helm; scripts/helm says on stderr what is missing."""
-    return subprocess.run([ROOT / "scripts/helm"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    """The path of a helm. Where there is none and none can be built, scripts/helm says what is missing, and the tests
+    of the chart do not run."""
+    ended = subprocess.run([ROOT / "scripts/helm"], stdout=subprocess.PIPE, text=True)
+    if ended.returncode != 0 and shutil.which("go") is None:
+        raise unittest.SkipTest("there is no helm, and no Go to build one: scripts/helm")
+    ended.check_returncode()
+    return ended.stdout.strip()
 
 
 def helm_template(values: list, arguments: list[str], chart: Path = CHART) -> subprocess.CompletedProcess:
