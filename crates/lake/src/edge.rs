@@ -168,11 +168,18 @@ pub(crate) fn machine() -> Machine {
 
 /// The registry that a flag names, or `LAKE_REGISTRY`.
 pub(crate) fn registry(flag: Option<&str>) -> Result<Registry, Failure> {
-    let Some(place) = flag.map(str::to_owned).or_else(|| said("LAKE_REGISTRY")) else {
-        return Err(Failure::Usage(
+    registry_if_said(flag)?.ok_or_else(|| {
+        Failure::Usage(
             "no registry is named: say where releases are with --registry or LAKE_REGISTRY"
                 .to_owned(),
-        ));
+        )
+    })
+}
+
+/// The registry that a flag names, or `LAKE_REGISTRY`; `None` where neither does.
+pub(crate) fn registry_if_said(flag: Option<&str>) -> Result<Option<Registry>, Failure> {
+    let Some(place) = flag.map(str::to_owned).or_else(|| said("LAKE_REGISTRY")) else {
+        return Ok(None);
     };
     let place = match place.contains("://") {
         true => place,
@@ -182,7 +189,10 @@ pub(crate) fn registry(flag: Option<&str>) -> Result<Registry, Failure> {
             lake_pipeline::absolute(&place, &base).display().to_string()
         }
     };
-    lake_run::registry(&place, &stores()).map_err(|e| Failure::Usage(e.to_string()))
+    let registry = lake_run::registry(&place, &stores());
+    registry
+        .map(Some)
+        .map_err(|e| Failure::Usage(e.to_string()))
 }
 
 /// The keys in the file that a flag names, or `LAKE_TRUSTED_KEYS`; `None` where neither does.

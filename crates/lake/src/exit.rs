@@ -40,6 +40,7 @@ impl Failure {
                 | KitError::NotAsExpected(_)
                 | KitError::WrongBump(_)
                 | KitError::Taken { .. }
+                | KitError::Git { .. }
                 | KitError::Registry(_)
                 | KitError::Run(_)
                 | KitError::Io { .. },

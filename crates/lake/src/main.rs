@@ -2,11 +2,12 @@
 //!
 //! This crate holds no logic: it reads arguments and environment (`args`,
 //! `edge`), calls `lake-run` and, for `lake plugin`, `lake-kit`, and says what came
-//! of it (`summary`, `answer`, `plan`, `plugin`, `release`, `exit`).
+//! of it (`summary`, `answer`, `plan`, `plugin`, `release`, `bump`, `exit`).
 
 mod allocator;
 mod answer;
 mod args;
+mod bump;
 mod diff;
 mod edge;
 mod exit;

@@ -5,6 +5,9 @@ mod again;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+#[cfg(unix)]
+mod bump;
+#[cfg(test)]
 mod diff;
 #[cfg(test)]
 mod formats;
