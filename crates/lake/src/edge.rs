@@ -16,6 +16,7 @@ use lake_kit::{KitError, Machine};
 use lake_pipeline::Overrides;
 use lake_reader::{LocalFile, Source};
 use lake_registry::{Registry, SigningKey, TrustedKeys};
+use lake_run::metrics::Target;
 use lake_run::{Process, Profile, Releases, Root, Settings, Stores};
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
@@ -244,6 +245,28 @@ pub(crate) fn now() -> DateTime<Utc> {
 /// Who calls, as the system knows them; what people read, and nothing believes.
 pub(crate) fn user() -> Option<String> {
     said("USER").or_else(|| said("LOGNAME"))
+}
+
+/// Where a flag or `LAKE_METRICS` says that metrics go, if anything does.
+pub(crate) fn metrics(flag: Option<String>) -> Result<Option<Target>, Failure> {
+    let Some(target) = flag.or_else(|| said("LAKE_METRICS")) else {
+        return Ok(None);
+    };
+    let base = env::current_dir();
+    let base = base.map_err(|e| Failure::Usage(format!("the working directory: {e}")))?;
+    let target = Target::parse(&target, &base).map_err(Failure::Usage)?;
+    Ok(Some(target))
+}
+
+/// What a pipeline is called whose file has faults: as it says itself, or as the file is called.
+pub(crate) fn pipeline_by_file(file: Option<&Path>) -> Option<String> {
+    let file = match file {
+        Some(file) => file.to_owned(),
+        None => only_pipeline(&env::current_dir().ok()?).ok()?,
+    };
+    let source = fs::read_to_string(&file).unwrap_or_default();
+    let stem = || Some(file.file_stem()?.to_string_lossy().into_owned());
+    lake_pipeline::name_at_a_glance(&source).or_else(stem)
 }
 
 /// A variable that says something.

@@ -29,6 +29,8 @@ mod kit;
 #[cfg(test)]
 mod logic;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod partition_functions;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
