@@ -57,6 +57,12 @@ pub enum KitError {
         /// What has the version.
         by: Box<Taken>,
     },
+    /// Git would not do what was asked of it, or its history does not allow it.
+    #[error("{message}")]
+    Git {
+        /// What it is, and what to do.
+        message: String,
+    },
     /// A registry, a release, a key: it cannot be read, or is not believed.
     #[error(transparent)]
     Registry(#[from] lake_registry::Error),
@@ -77,6 +83,12 @@ pub enum KitError {
 impl KitError {
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::Usage {
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn git(message: impl Into<String>) -> Self {
+        Self::Git {
             message: message.into(),
         }
     }

@@ -6,10 +6,12 @@
 //!   out, through the library that is really built and the run that is really done.
 //! - [`publish`](fn@publish) makes a release of it, once it has been checked as a host would load
 //!   it; [`new_key`] makes the key that signs it, and [`show`] tells what a release is.
+//! - [`bump`](fn@bump) gives it the next version, as a tag of its repository.
 //! - [`inspect`](fn@inspect) says what is in a raw file, and what to declare for it.
 //!
 //! Nothing here reads the environment or the clock: [`Machine`] says where things are.
 
+mod bump;
 mod clock;
 mod conformance;
 mod error;
@@ -30,6 +32,7 @@ mod subject;
 
 use std::path::PathBuf;
 
+pub use bump::{Bump, BumpOptions, BumpOutcome, Published, bump};
 pub use error::{KitError, Result};
 pub use golden::{CaseReport, TableOutcome, TableReport, TestOptions, TestReport, test};
 pub use inspect::{BadRow, FormatName, InspectOptions, Inspection, Known, inspect};

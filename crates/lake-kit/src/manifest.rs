@@ -15,6 +15,8 @@ pub(crate) struct Package {
     pub(crate) directory: PathBuf,
     pub(crate) name: String,
     pub(crate) version: String,
+    /// The directory of its workspace, which has `Cargo.lock`; its own where it is in none.
+    pub(crate) workspace: PathBuf,
 }
 
 impl Package {
@@ -34,6 +36,7 @@ impl Package {
             message,
         };
         let metadata = metadata(&manifest, &["--no-deps"])?;
+        let workspace = metadata["workspace_root"].as_str().map(PathBuf::from);
         let packages = metadata["packages"].as_array().into_iter().flatten();
         let package = packages
             .filter(|package| package["manifest_path"].as_str().map(Path::new) == Some(&manifest))
@@ -42,6 +45,7 @@ impl Package {
                     directory: directory.clone(),
                     name: package["name"].as_str()?.to_owned(),
                     version: package["version"].as_str()?.to_owned(),
+                    workspace: workspace.clone()?,
                 })
             });
         package.ok_or_else(|| {

@@ -127,7 +127,7 @@ pub async fn publish(
     let package = Package::read(directory)?;
     let lake = lake_version()?;
     check_host(options, &lake)?;
-    let artifacts = libraries(&package, options, machine)?;
+    let artifacts = libraries(&package, &options.libraries, machine)?;
     let mut warnings = Vec::new();
     let bill = sbom::read(&package, &machine.target)?;
     let mut release = NewRelease {
@@ -184,7 +184,7 @@ pub async fn publish(
     })
 }
 
-fn lake_version() -> Result<Version> {
+pub(crate) fn lake_version() -> Result<Version> {
     let version = Version::parse(env!("CARGO_PKG_VERSION"));
     // A version that cargo accepts is one.
     version.map_err(|e| KitError::usage(format!("this lake has no version: {e}")))
@@ -202,13 +202,13 @@ fn check_host(options: &PublishOptions, lake: &Version) -> Result<()> {
 }
 
 /// The libraries that were given, and one for this machine.
-fn libraries(
+pub(crate) fn libraries(
     package: &Package,
-    options: &PublishOptions,
+    given: &[(String, PathBuf)],
     machine: &Machine,
 ) -> Result<BTreeMap<String, Bytes>> {
     let mut libraries = BTreeMap::new();
-    for (target, file) in &options.libraries {
+    for (target, file) in given {
         let bytes = fs::read(file).map_err(KitError::io(file))?;
         if libraries.insert(target.clone(), bytes.into()).is_some() {
             return Err(KitError::usage(format!(

@@ -78,5 +78,6 @@ pub use overrides::Overrides;
 pub use pattern::{PathValues, Pattern};
 pub use pipeline::{Limits, Pipeline, RejectedLimit, RollbackWindow, TransformRef};
 pub use resolve::parse;
+pub use rules::name_at_a_glance;
 pub use schema::json_schema;
 pub use settings::{SettingHelp, settings};

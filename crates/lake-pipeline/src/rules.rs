@@ -29,6 +29,14 @@ pub(crate) fn name(text: &str, _: &Path) -> Result<String, Problem> {
     not_too_long(text)
 }
 
+/// The name that a pipeline file gives itself, where that can be told although the file has faults.
+#[must_use]
+pub fn name_at_a_glance(source: &str) -> Option<String> {
+    let value = source.lines().find_map(|line| line.strip_prefix("name:"))?;
+    let value = value.split(" #").next().unwrap_or_default().trim();
+    name(value.trim_matches(['"', '\'']), Path::new("")).ok()
+}
+
 pub(crate) fn name_schema() -> Value {
     json!({ "type": "string", "pattern": "^[a-z][a-z0-9_-]*$", "maxLength": LONGEST_NAME })
 }

@@ -167,6 +167,7 @@ impl Checks {
                                 check.name,
                                 self.reason(check, &rows, row).message
                             ),
+                            record: None,
                         });
                     }
                 }

@@ -452,6 +452,7 @@ impl Discovered {
                 "{}; nothing was loaded, of other inputs neither; {next} loads what there is",
                 messages.join("; ")
             ),
+            record: None,
         })
     }
 }

@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use datafusion::error::DataFusionError;
 use lake_plugin::{CallError, LoadError};
 
+use crate::record::RunRecord;
+
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, RunError>;
 
@@ -66,6 +68,8 @@ pub enum RunError {
     Stopped {
         /// Which, with figures, and where the rejected rows are.
         message: String,
+        /// What the run would have recorded, where it came so far.
+        record: Option<Box<RunRecord>>,
     },
     /// Another run finished while this one was prepared.
     #[error(

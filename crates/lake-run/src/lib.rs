@@ -13,6 +13,7 @@
 //! - `prepare` writes every table's change without committing it.
 //! - `audit` holds what is prepared against limits, and against what
 //!   `table_checks` find.
+//! - [`metrics`] tells those who watch runs how one ended.
 //! - `seal` decides the run with one put; `apply` makes it visible, and `state`
 //!   finishes a run that somebody sealed and did not apply.
 //!
@@ -40,6 +41,7 @@ mod load;
 mod logic;
 mod maintain;
 mod memory;
+pub mod metrics;
 mod parameters;
 mod partition;
 mod plan;

@@ -389,14 +389,18 @@ impl<'a> Load<'a> {
         rejections: &[Prepared],
         found: Found,
     ) -> Result<RunError> {
-        let record = RunRecord {
+        let stopped = RunRecord {
             // Nothing was published, so there is no number, and tables are what they were.
             run: 0,
             status: "stopped".to_owned(),
             why: Some(why.clone()),
             versions: Vec::new(),
-            checks: record.checks.into_iter().filter(|c| !c.holds).collect(),
             ..record
+        };
+        let failing = stopped.checks.iter().filter(|check| !check.holds);
+        let record = RunRecord {
+            checks: failing.cloned().collect(),
+            ..stopped.clone()
         };
         let mut counts = ReasonCounts::default();
         found
@@ -419,6 +423,7 @@ impl<'a> Load<'a> {
         };
         Ok(RunError::Stopped {
             message: format!("{message}; nothing was published; {rest}"),
+            record: Some(Box::new(stopped)),
         })
     }
 

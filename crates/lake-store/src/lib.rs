@@ -9,7 +9,8 @@
 //! - counts its requests by kind ([`Requests`]);
 //! - says nothing in its errors that it signs its requests with (`secrets`).
 //!
-//! It knows nothing of tables, pipelines or releases.
+//! Beside them, [`post`](fn@post) hands a few bytes to a server that is none. It knows nothing of tables,
+//! pipelines or releases.
 //!
 //! # Environment
 //!
@@ -22,6 +23,7 @@
 mod durable;
 mod error;
 mod location;
+mod post;
 mod requests;
 mod secrets;
 mod stores;
@@ -30,5 +32,6 @@ mod transport;
 pub use durable::confirm;
 pub use error::{Error, Result};
 pub use location::{Bucket, is_url, shown};
+pub use post::{NotPosted, post};
 pub use requests::Requests;
 pub use stores::Stores;

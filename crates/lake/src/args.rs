@@ -46,6 +46,10 @@ pub(crate) enum Command {
         /// Go on although this table has lost what a run left in it (may be given more than once)
         #[arg(long, value_name = "ZONE/TABLE")]
         accept_loss: Vec<String>,
+        /// Say how it ended to those who watch runs: a file in the text format of Prometheus,
+        /// http(s)://host:port of a Pushgateway, or otlp+http(s)://host:4318 [env: LAKE_METRICS]
+        #[arg(long, value_name = "TARGET")]
+        metrics: Option<String>,
         /// How to say what was done
         #[arg(long, value_enum, default_value_t)]
         output: Format,

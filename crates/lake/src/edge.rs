@@ -16,6 +16,7 @@ use lake_kit::{KitError, Machine};
 use lake_pipeline::Overrides;
 use lake_reader::{LocalFile, Source};
 use lake_registry::{Registry, SigningKey, TrustedKeys};
+use lake_run::metrics::Target;
 use lake_run::{Process, Profile, Releases, Root, Settings, Stores};
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
@@ -168,11 +169,18 @@ pub(crate) fn machine() -> Machine {
 
 /// The registry that a flag names, or `LAKE_REGISTRY`.
 pub(crate) fn registry(flag: Option<&str>) -> Result<Registry, Failure> {
-    let Some(place) = flag.map(str::to_owned).or_else(|| said("LAKE_REGISTRY")) else {
-        return Err(Failure::Usage(
+    registry_if_said(flag)?.ok_or_else(|| {
+        Failure::Usage(
             "no registry is named: say where releases are with --registry or LAKE_REGISTRY"
                 .to_owned(),
-        ));
+        )
+    })
+}
+
+/// The registry that a flag names, or `LAKE_REGISTRY`; `None` where neither does.
+pub(crate) fn registry_if_said(flag: Option<&str>) -> Result<Option<Registry>, Failure> {
+    let Some(place) = flag.map(str::to_owned).or_else(|| said("LAKE_REGISTRY")) else {
+        return Ok(None);
     };
     let place = match place.contains("://") {
         true => place,
@@ -182,7 +190,10 @@ pub(crate) fn registry(flag: Option<&str>) -> Result<Registry, Failure> {
             lake_pipeline::absolute(&place, &base).display().to_string()
         }
     };
-    lake_run::registry(&place, &stores()).map_err(|e| Failure::Usage(e.to_string()))
+    let registry = lake_run::registry(&place, &stores());
+    registry
+        .map(Some)
+        .map_err(|e| Failure::Usage(e.to_string()))
 }
 
 /// The keys in the file that a flag names, or `LAKE_TRUSTED_KEYS`; `None` where neither does.
@@ -234,6 +245,28 @@ pub(crate) fn now() -> DateTime<Utc> {
 /// Who calls, as the system knows them; what people read, and nothing believes.
 pub(crate) fn user() -> Option<String> {
     said("USER").or_else(|| said("LOGNAME"))
+}
+
+/// Where a flag or `LAKE_METRICS` says that metrics go, if anything does.
+pub(crate) fn metrics(flag: Option<String>) -> Result<Option<Target>, Failure> {
+    let Some(target) = flag.or_else(|| said("LAKE_METRICS")) else {
+        return Ok(None);
+    };
+    let base = env::current_dir();
+    let base = base.map_err(|e| Failure::Usage(format!("the working directory: {e}")))?;
+    let target = Target::parse(&target, &base).map_err(Failure::Usage)?;
+    Ok(Some(target))
+}
+
+/// What a pipeline is called whose file has faults: as it says itself, or as the file is called.
+pub(crate) fn pipeline_by_file(file: Option<&Path>) -> Option<String> {
+    let file = match file {
+        Some(file) => file.to_owned(),
+        None => only_pipeline(&env::current_dir().ok()?).ok()?,
+    };
+    let source = fs::read_to_string(&file).unwrap_or_default();
+    let stem = || Some(file.file_stem()?.to_string_lossy().into_owned());
+    lake_pipeline::name_at_a_glance(&source).or_else(stem)
 }
 
 /// A variable that says something.

@@ -27,7 +27,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    fn code(&self) -> u8 {
+    pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Run(RunError::Pipeline { .. } | RunError::Refused { .. }) => 2,
             Self::Run(RunError::Stopped { .. }) | Self::Differs(_) => 3,
@@ -40,6 +40,7 @@ impl Failure {
                 | KitError::NotAsExpected(_)
                 | KitError::WrongBump(_)
                 | KitError::Taken { .. }
+                | KitError::Git { .. }
                 | KitError::Registry(_)
                 | KitError::Run(_)
                 | KitError::Io { .. },

@@ -2,17 +2,19 @@
 //!
 //! This crate holds no logic: it reads arguments and environment (`args`,
 //! `edge`), calls `lake-run` and, for `lake plugin`, `lake-kit`, and says what came
-//! of it (`summary`, `answer`, `plan`, `plugin`, `release`, `exit`).
+//! of it (`summary`, `metrics`, `answer`, `plan`, `plugin`, `release`, `bump`, `exit`).
 
 mod allocator;
 mod answer;
 mod args;
+mod bump;
 mod diff;
 mod edge;
 mod exit;
 mod history;
 mod inspect;
 mod maintain;
+mod metrics;
 mod plan;
 mod plugin;
 mod progress;
@@ -86,16 +88,43 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
             again,
             wait,
             accept_loss,
+            metrics,
             output,
         } => {
-            let mut settings = released(settings(&pipeline, &common)?, release);
-            (settings.wait, settings.accept_loss) = (wait, accept_loss);
-            let report = watched(terminal, &settings, async {
-                match reload {
-                    false => lake_run::run(&settings).await,
-                    true => lake_run::reload(&settings, again.chosen()).await,
+            let target = edge::metrics(metrics)?;
+            let started = settings(&pipeline, &common).map(|settings| {
+                let mut settings = released(settings, release);
+                (settings.wait, settings.accept_loss) = (wait, accept_loss);
+                settings
+            });
+            let mut newest = None;
+            let (settings, done) = match started {
+                Ok(settings) => {
+                    let done = watched(terminal, &settings, async {
+                        let done = match reload {
+                            false => lake_run::run(&settings).await,
+                            true => lake_run::reload(&settings, again.chosen()).await,
+                        };
+                        if target.is_some() {
+                            newest = metrics::newest(&settings, &done).await;
+                        }
+                        done
+                    });
+                    (
+                        Some(settings),
+                        done.and_then(|done| done.map_err(Failure::from)),
+                    )
                 }
-            })??;
+                Err(failure) => (None, Err(failure)),
+            };
+            let requests = settings.as_ref().map(|settings| settings.stores.requests());
+            let requests = requests.unwrap_or_default();
+            if let Some(target) = target {
+                let name = settings.map(|settings| settings.pipeline.name);
+                let name = name.or_else(|| edge::pipeline_by_file(pipeline.file.as_deref()));
+                metrics::deliver(&target, name.as_deref(), &done, newest.as_ref(), requests);
+            }
+            let report = done?;
             for warning in &report.warnings {
                 tracing::warn!("{warning}");
             }
@@ -105,9 +134,7 @@ fn perform(command: Command, terminal: Option<&Terminal>) -> Result<String, Fail
                         (edge::program(), pipeline.shown(), common.shown());
                     summary::text(&report, &format!("{program} query {file}{flags}"))
                 }
-                Format::Json => {
-                    format!("{}\n", summary::json(&report, settings.stores.requests()))
-                }
+                Format::Json => format!("{}\n", summary::json(&report, requests)),
             })
         }
         Command::Rollback(wanted) => rollback::perform(*wanted),

@@ -8,6 +8,7 @@ use lake_kit::{CaseReport, TableOutcome, TestOptions, TestReport};
 use serde_json::{Value, json};
 
 use crate::args::Format;
+use crate::bump::{self, Bump};
 use crate::edge;
 use crate::exit::Failure;
 use crate::release::{self, ReleaseCommand};
@@ -43,6 +44,8 @@ pub(crate) enum PluginCommand {
         #[arg(value_name = "DIRECTORY", default_value = ".")]
         directory: PathBuf,
     },
+    /// Give a transform its next version: write it down, commit it and tag it
+    Bump(Box<Bump>),
     #[command(flatten)]
     Release(ReleaseCommand),
 }
@@ -52,6 +55,7 @@ impl PluginCommand {
         match self {
             Self::Test { output, .. } => *output == Format::Json,
             Self::New { .. } | Self::Sdk { .. } => false,
+            Self::Bump(bump) => bump.output == Format::Json,
             Self::Release(command) => command.wants_json(),
         }
     }
@@ -88,6 +92,7 @@ pub(crate) fn perform(command: PluginCommand) -> Result<String, Failure> {
             let changed = lake_kit::write_sdk(&directory)?;
             Ok(sdk_text(&changed))
         }
+        PluginCommand::Bump(wanted) => bump::perform(*wanted),
         PluginCommand::Release(command) => release::perform(command),
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use lake_kit::{Destination, KitError, PublishOptions};
-use lake_registry::TrustedKeys;
+use lake_registry::{Registry, TrustedKeys};
 use semver::{Version, VersionReq};
 
 use crate::args::{self, Common, Format, Pipeline, release};
@@ -136,7 +136,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn trusted(&self) -> Result<Option<TrustedKeys>, Failure> {
+    /// The registry, where a flag or the environment names one.
+    pub(crate) fn registry_if_said(&self) -> Result<Option<Registry>, Failure> {
+        edge::registry_if_said(self.registry.as_deref())
+    }
+
+    pub(crate) fn trusted(&self) -> Result<Option<TrustedKeys>, Failure> {
         edge::trusted_keys(self.trusted_keys.as_deref())
     }
 }
@@ -149,7 +154,7 @@ pub(crate) struct One {
     release: (String, Version),
 }
 
-fn library(text: &str) -> Result<(String, PathBuf), String> {
+pub(crate) fn library(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((target, file)) if !target.is_empty() && !file.is_empty() => {
             Ok((target.to_owned(), file.into()))

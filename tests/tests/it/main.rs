@@ -5,6 +5,9 @@ mod again;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+#[cfg(unix)]
+mod bump;
+#[cfg(test)]
 mod diff;
 #[cfg(test)]
 mod formats;
@@ -25,6 +28,8 @@ mod kill;
 mod kit;
 #[cfg(test)]
 mod logic;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod partition_functions;
 #[cfg(test)]
