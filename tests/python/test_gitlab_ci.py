@@ -152,8 +152,9 @@ include:
         return " ".join(said.replace(f"{name} >", "").split())
 
     def artifact(self, job: str, name: str, directory: Path | None = None) -> str:
-        kept = (directory or self.work) / ".gitlab-ci-local" / "artifacts" / job / "target" / "ci" / "orders" / name
-        return kept.read_text()
+        # gitlab-ci-local writes a space in a name as IA.
+        kept = (directory or self.work) / ".gitlab-ci-local" / "artifacts" / job.replace(" ", "IA")
+        return (kept / "target" / "ci" / "orders" / name).read_text()
 
     def edit(self, file: str, before: str, after: str) -> None:
         path = self.work / file
