@@ -318,7 +318,7 @@ class Transform(unittest.TestCase):
         team.push("Say where")
         self.assertIn("the same tables as 0.1.0", team.job("orders diff"))
         self.assertIn("no approval is needed", team.job("orders approve rows"))
-        team.job("orders release patch")
+        team.job(f"orders build: [{HOST}]", "orders release patch")
         self.assertEqual(team.tags(), ["orders-v0.1.0", "orders-v0.1.1"])
         self.publish("orders-v0.1.1")
 
@@ -341,7 +341,7 @@ class Transform(unittest.TestCase):
         self.assertIn(f"commit={commit}\n", approval)
         self.assertIn("against=0.1.1\n", approval)
         self.assertIn("by=@grace (", approval)
-        self.assertIn("approved by @grace", team.job("orders release minor"))
+        self.assertIn("approved by @grace", team.job(f"orders build: [{HOST}]", "orders release minor"))
         self.assertEqual(team.tags()[-1], "orders-v0.2.0")
         self.assertIn("orders 0.2.0 is published", self.publish("orders-v0.2.0"))
         changed = team.run("git", "--git-dir", team.server, "log", "-1", "--format=%an %ae", "main").strip()
