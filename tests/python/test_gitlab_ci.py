@@ -434,10 +434,10 @@ class Environments(unittest.TestCase):
         self.team.job("rollback production", **asked | {"ROLLBACK_ON": "production"})
         # A Job of an earlier rollback goes first: it would not run again.
         first, said = told.read_text().splitlines()
-        self.assertIn("--reuse-values --set rollback.pipeline=,", first)
+        self.assertIn("--reset-then-reuse-values --set rollback.pipeline=,", first)
         words = said.split()
         self.assertEqual(words[:3], ["upgrade", "lake", "charts/lake"])
-        for word in ("--reuse-values", "--wait-for-jobs", "rollback.pipeline=orders", "rollback.version=41"):
+        for word in ("--reset-then-reuse-values", "--wait-for-jobs", "rollback.pipeline=orders", "rollback.version=41"):
             self.assertIn(word, words)
         self.assertNotIn("--set-file", words)
         Path(f"{told}.fails").touch()
@@ -448,7 +448,8 @@ class Environments(unittest.TestCase):
     def test_the_chart_renders_what_is_deployed_and_the_job_that_rolls_back(self) -> None:
         chart = ROOT / "charts" / "lake"
         self.deployable()
-        (self.team.work / "pipelines" / "utility.yaml").write_text((ROOT / "pipelines" / "utility.yaml").read_text())
+        shutil.copy(ROOT / "deploy" / "pipelines" / "utility.yaml", self.team.work / "pipelines")
+        (self.team.work / "pipelines" / "lake.lock").write_text('# Pins.\nname = "utility"\n')
         self.team.run("git", "rm", "--quiet", "pipelines/orders.yaml")
         digest = "sha256:" + 64 * "a"
         helm = subprocess.run([ROOT / "scripts" / "helm"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
