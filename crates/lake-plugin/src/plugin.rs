@@ -313,7 +313,7 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// The system cannot load the file as a library.
-    #[error("{} is not a library that can be loaded here: {reason}; build the transform as a cdylib, for this machine", transform.display())]
+    #[error("{} is not a library that can be loaded here: {reason}; build the transform as a cdylib, for this machine, and keep it where code may be loaded from (a mount can be noexec)", transform.display())]
     NotALibrary {
         /// The path that was given.
         transform: PathBuf,
