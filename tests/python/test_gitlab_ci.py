@@ -342,8 +342,8 @@ class Transform(unittest.TestCase):
         self.assertIn("against=0.1.1\n", approval)
         self.assertIn("by=@grace (", approval)
         self.assertIn("approved by @grace", team.job(f"orders build: [{HOST}]", "orders release minor"))
-        self.assertEqual(team.tags()[-1], "orders-v0.2.0")
-        self.assertIn("orders 0.2.0 is published", self.publish("orders-v0.2.0"))
+        self.assertEqual(team.tags()[-1], "orders-v0.1.2")
+        self.assertIn("orders 0.1.2 is published", self.publish("orders-v0.1.2"))
         changed = team.run("git", "--git-dir", team.server, "log", "-1", "--format=%an %ae", "main").strip()
         self.assertEqual(changed, "Ada Byron ada@example.com")
 
@@ -357,10 +357,10 @@ class Transform(unittest.TestCase):
         team.push("Sales count three times")
         team.job("orders diff")
         team.job("orders approve rows")
-        self.assertIn("orders 0.2.0 is yanked", team.job("orders yank", YANK="orders@0.2.0", REASON="counts twice"))
+        self.assertIn("orders 0.1.2 is yanked", team.job("orders yank", YANK="orders@0.1.2", REASON="counts twice"))
         self.assertEqual(team.published(), ["0.1.0", "0.1.1"])
         self.assertIn("and 0.1.1 is published now", team.refused("orders release minor"))
-        self.assertEqual(team.tags()[-1], "orders-v0.2.0")
+        self.assertEqual(team.tags()[-1], "orders-v0.1.2")
 
     def test_of_two_pipelines_that_release_at_once_one_makes_the_tag(self) -> None:
         team = self.team

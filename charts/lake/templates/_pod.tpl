@@ -1,5 +1,14 @@
 {{/* The pod of every job: it differs only in its arguments. */}}
 
+{{/* A value as text. Helm reads every number as one with a fraction, and would write a million as 1e+06. */}}
+{{- define "lake.text" -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) -}}
+{{ printf "%.0f" . }}
+{{- else -}}
+{{ toString . }}
+{{- end -}}
+{{- end -}}
+
 {{/* Variables. Takes {root, name}. */}}
 {{- define "lake.env" -}}
 {{- $settings := include "lake.settings" . | fromYaml -}}
@@ -19,14 +28,14 @@
 - {name: LAKE_INPUT_{{ upper $input }}, value: {{ $path | quote }}}
 {{- end }}
 {{- range $param, $value := $settings.params }}
-- {name: LAKE_PARAM_{{ upper $param }}, value: {{ $value | toString | quote }}}
+- {name: LAKE_PARAM_{{ upper $param }}, value: {{ include "lake.text" $value | quote }}}
 {{- end }}
 {{- if eq .root.Values.webIdentity.provider "aws" }}
 - {name: AWS_ROLE_ARN, value: {{ .root.Values.webIdentity.roleArn | quote }}}
 - {name: AWS_WEB_IDENTITY_TOKEN_FILE, value: /var/run/secrets/lake/token}
 {{- end }}
 {{- range $variable, $value := $settings.env }}
-- {name: {{ $variable }}, value: {{ $value | toString | quote }}}
+- {name: {{ $variable }}, value: {{ include "lake.text" $value | quote }}}
 {{- end }}
 {{- range $variable, $secret := $settings.secretEnv }}
 - name: {{ $variable }}
@@ -107,8 +116,8 @@
 {{- define "lake.jobSpec" -}}
 {{- $settings := include "lake.settings" . | fromYaml -}}
 {{- $pod := .root.Values.pod -}}
-activeDeadlineSeconds: {{ .deadline }}
-backoffLimit: {{ .retries }}
+activeDeadlineSeconds: {{ int64 .deadline }}
+backoffLimit: {{ int64 .retries }}
 # What lake has said counts first: 2 wrong usage or pipeline file, 3 stopped by a check or limit, 4 another run is
 # live. None of them gets better by trying again at once. A node that goes away is nobody's failure.
 podFailurePolicy:

@@ -35,6 +35,7 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSor
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
@@ -367,6 +368,18 @@ impl ExecutionPlan for PartitionedScan {
         });
         let schema = self.scan.schema();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+    }
+
+    /// What is known of all rows together is what the library knows; of a stream, nothing is.
+    fn statistics_from_inputs(
+        &self,
+        _: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        match args.partition() {
+            None => StatisticsContext::new().compute(self.scan.as_ref(), args),
+            Some(_) => Ok(Arc::new(Statistics::new_unknown(&self.scan.schema()))),
+        }
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -218,12 +218,18 @@ impl<'a> Repository<'a> {
         Ok(repository)
     }
 
+    /// The remote as it can be told: a URL can have a token in it.
+    fn remote(&self) -> String {
+        lake_run::shown(&self.options.remote)
+    }
+
     fn remote_tags(&self) -> Result<Vec<Tag>> {
         let (remote, name) = (&self.options.remote, &self.package.name);
         let pattern = format!("refs/tags/{}*", tags::prefix(name));
         let listed = self.git.ask(
             &format!(
-                "the tags of the remote {remote} cannot be read (name another one with --remote)"
+                "the tags of the remote {} cannot be read (name another one with --remote)",
+                self.remote()
             ),
             &["ls-remote", "--tags", "--", remote, &pattern],
         )?;
@@ -247,13 +253,24 @@ impl<'a> Repository<'a> {
     }
 
     fn already_tagged(&self, tag: Tag) -> Result<Bump> {
-        let is_there = |tags: &[Tag]| tags.iter().any(|known| known.name == tag.name);
+        let there = self.tags.iter().find(|known| known.name == tag.name);
+        if let Some(other) = there.filter(|known| known.commit != self.head) {
+            let short = other.commit.get(..10).unwrap_or(&other.commit);
+            return Err(KitError::git(format!(
+                "{0} is this commit here, and {short} in {1}: somebody else has released it meanwhile; \
+                 take yours back (git tag --delete {0}), bring this branch up to date (git pull \
+                 --rebase {1} {2}), and run this again",
+                tag.name,
+                self.remote(),
+                self.options.branch
+            )));
+        }
         let mut why = vec![format!("this commit is tagged {} already", tag.name)];
         let mut pushed = false;
-        if self.options.push && !self.options.dry_run && !is_there(&self.tags) {
+        if self.options.push && !self.options.dry_run && there.is_none() {
             self.may_push()?;
             self.push(&tag.name)?;
-            why.push(format!("{} did not have it", self.options.remote));
+            why.push(format!("{} did not have it", self.remote()));
             pushed = true;
         }
         Ok(Bump {
@@ -348,10 +365,7 @@ impl<'a> Repository<'a> {
 
     fn fetch_quietly(&self, arguments: &[&str]) -> Result<()> {
         let fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"];
-        let failed = format!(
-            "nothing can be fetched of the remote {}",
-            self.options.remote
-        );
+        let failed = format!("nothing can be fetched of the remote {}", self.remote());
         self.git.ask(&failed, &[&fetch[..], arguments].concat())?;
         Ok(())
     }
@@ -393,7 +407,9 @@ impl<'a> Repository<'a> {
         Err(KitError::git(format!(
             "{} is not behind this commit: somebody released {short} from elsewhere; bring this \
              branch up to date (git pull --rebase {} {}) and run this again; nothing was tagged",
-            tag.name, self.options.remote, self.options.branch
+            tag.name,
+            self.remote(),
+            self.options.branch
         )))
     }
 
@@ -438,7 +454,7 @@ impl<'a> Repository<'a> {
             Some(_) => Err(KitError::git(format!(
                 "there is a tag {tag} here that the remote {} does not have, on another commit; push \
                  it, or take it away with `git tag -d {tag}`",
-                self.options.remote
+                self.remote()
             ))),
         }
     }
@@ -450,6 +466,7 @@ impl<'a> Repository<'a> {
         let reference = format!("refs/tags/{tag}");
         let push = ["push", "--atomic", "--no-follow-tags", "--"];
         let push = [&push[..], &[remote.as_str(), &here, &reference]].concat();
+        let remote = self.remote();
         let doing = format!("the remote {remote} did not take {tag} and the branch {branch}");
         let Err(refused) = self.git.ask(&doing, &push) else {
             return Ok(());

@@ -252,6 +252,7 @@ async fn once(settings: &Settings, files: &Files) -> Result<Report> {
         warnings.append(&mut report.warnings);
         if !report.left.is_empty() && matches!(report.outcome, Outcome::NothingToDo { .. }) {
             empty.extend(taken);
+            state.forget_tables();
             continue;
         }
         report.warnings = warnings;

@@ -24,6 +24,8 @@ use crate::state::{SealObject, read_seal, seal_path};
 const PUT_ATTEMPTS: u32 = 5;
 /// The wait before the second attempt; it doubles with every further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// So many tables' commits are written at a time. Each can have megabytes.
+const SIDE_BY_SIDE: usize = 4;
 /// How many data files are looked for at a time.
 const LOOKED_FOR: usize = 64;
 
@@ -53,8 +55,12 @@ pub(crate) async fn seal_as(
 ) -> Result<Seal> {
     let stamp = seal.stamp();
     let changes = prepared.iter().filter(|change| !change.is_unchanged());
-    let written = changes.map(|change| write_commit(attempt, change, &stamp));
-    let written = try_join_all(written).await?;
+    let changes: Vec<&Prepared> = changes.collect();
+    every_file_is_there(attempt.root.store().as_ref(), &changes).await?;
+    let written = changes.into_iter();
+    let written = written.map(|change| write_commit(attempt, change, &stamp));
+    let written = futures::stream::iter(written).buffered(SIDE_BY_SIDE);
+    let written: Vec<_> = written.try_collect().await?;
     // As late as can be: what changed under a run that is not sealed only costs
     // that run, and a sealed one has to be finished or taken back.
     let looked = written.iter().map(|(table, commit)| async {
@@ -80,7 +86,6 @@ async fn write_commit(
     stamp: &Stamp,
 ) -> Result<(SealedTable, Commit)> {
     let store = attempt.root.store();
-    every_file_is_there(store.as_ref(), change).await?;
     let name = change.name();
     let commit = change.commit(stamp)?;
     let place = format!("_lake/prepared/{}/{}", attempt.id, name.replace('/', "."));
@@ -195,9 +200,13 @@ pub(crate) async fn put(store: &dyn ObjectStore, name: &str, body: Vec<u8>) -> R
 }
 
 /// A commit with a file that is not there, or not whole, would make a table unreadable.
-async fn every_file_is_there(store: &dyn ObjectStore, change: &Prepared) -> Result<()> {
-    let looked = change.new_files().map(|(file, size)| async move {
-        let path = data_path(change.name(), file)?;
+async fn every_file_is_there(store: &dyn ObjectStore, changes: &[&Prepared]) -> Result<()> {
+    let files = changes.iter().flat_map(|change| {
+        let files = change.new_files();
+        files.map(|(file, size)| (change.name(), file, size))
+    });
+    let looked = files.map(|(table, file, size)| async move {
+        let path = data_path(table, file)?;
         let found = store.head(&path).await;
         let found = found.map_err(|e| RunError::store(&path, e))?;
         if i64::try_from(found.size) == Ok(size) {

@@ -203,6 +203,11 @@ impl State {
         Ok(table)
     }
 
+    /// From now on tables are what they are by then.
+    pub(crate) fn forget_tables(&self) {
+        self.opened().clear();
+    }
+
     fn opened(&self) -> MutexGuard<'_, Opened> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,16 +1,17 @@
 //! Handing a few bytes to a server that is no store.
 
+use std::error::Error;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use object_store::ClientOptions;
-use object_store::client::{HttpConnector, HttpErrorKind, HttpRequest, ReqwestConnector};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use percent_encoding::percent_decode_str;
+use reqwest::Client;
+use reqwest::redirect::Policy;
 use url::Url;
 
-use crate::transport::in_full;
+use crate::shown;
 
 /// How much of what a server complains about is repeated.
 const REPEATED: usize = 300;
@@ -53,42 +54,59 @@ pub async fn post(
     let _ = place.set_username("");
     let _ = place.set_password(None);
     place.set_fragment(None);
-    let request = http::Request::post(place.as_str()).header(CONTENT_TYPE, content_type);
+    let client = Client::builder()
+        .user_agent(concat!("lake/", env!("CARGO_PKG_VERSION")))
+        // Who is sent elsewhere asks there without the body, and is told that all is well.
+        .redirect(Policy::none())
+        .timeout(patience)
+        .build();
+    let client = client.map_err(|error| NotPosted::Url(words(&error)))?;
+    let request = client.post(place).header(CONTENT_TYPE, content_type);
     let request = match credentials(url) {
         Some(credentials) => request.header(AUTHORIZATION, credentials),
         None => request,
     };
-    let request: HttpRequest = request
-        .body(body.into())
-        .map_err(|error| NotPosted::Url(error.to_string()))?;
-    let lake = HeaderValue::from_static(concat!("lake/", env!("CARGO_PKG_VERSION")));
-    let options = ClientOptions::new()
-        .with_user_agent(lake)
-        .with_allow_http(true)
-        .with_timeout(patience)
-        .with_connect_timeout(patience);
-    let client = ReqwestConnector::default().connect(&options);
-    let client = client.map_err(|error| NotPosted::Url(error.to_string()))?;
     let asked = async {
-        let answer = client.execute(request).await;
-        let answer = answer.map_err(|error| match error.kind() {
-            HttpErrorKind::Timeout => NotPosted::Late(patience),
-            _ => NotPosted::Unreachable(in_full(&error).to_string()),
+        let answer = request.body(body).send().await;
+        let answer = answer.map_err(|error| match error {
+            error if error.is_timeout() => NotPosted::Late(patience),
+            error if error.is_builder() => NotPosted::Url(words(&error)),
+            error => NotPosted::Unreachable(words(&error)),
         })?;
-        let (parts, body) = answer.into_parts();
+        let status = answer.status();
+        let elsewhere = answer.headers().get(LOCATION);
+        let elsewhere = elsewhere.and_then(|place| place.to_str().ok());
+        let elsewhere = elsewhere.map(|place| format!(": it is at {}", shown(place)));
         // What is said besides is for people.
-        let said = body.bytes().await.unwrap_or_default();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        match parts.status.is_success() {
+        let said = answer.text().await.unwrap_or_default();
+        match status.is_success() {
             true => Ok(said),
             false => Err(NotPosted::Refused {
-                status: parts.status.as_u16(),
-                said: briefly(&said),
+                status: status.as_u16(),
+                said: elsewhere.unwrap_or_else(|| briefly(&said)),
             }),
         }
     };
     let asked = tokio::time::timeout(patience, asked).await;
     asked.unwrap_or(Err(NotPosted::Late(patience)))
+}
+
+/// All that went wrong, without the URL.
+fn words(error: &reqwest::Error) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        // Some repeat what is below them.
+        if !words.iter().any(|known| known.contains(&said)) {
+            words.push(said);
+        }
+        cause = inner.source();
+    }
+    match words.is_empty() {
+        true => "the request cannot be made".to_owned(),
+        false => words.join(": "),
+    }
 }
 
 /// The user and the password of a URL, as a header has them.
@@ -171,6 +189,21 @@ mod tests {
         let refused = posted(&format!("http://u:hunter2@{address}/"), PATIENCE).await;
         let said = refused.unwrap_err().to_string();
         assert_eq!(said, "it answers 400: no such label");
+        server.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_is_sent_elsewhere_has_not_been_heard() {
+        let (address, server) = server(
+            "HTTP/1.1 302 Found\r\nlocation: https://u:hunter2@login.example.com/\r\ncontent-length: 0\r\n\r\n",
+        );
+        let refused = posted(&format!("http://{address}/"), PATIENCE).await;
+        let said = refused.unwrap_err().to_string();
+        assert!(said.starts_with("it answers 302: it is at "), "{said}");
+        assert!(
+            said.contains("login.example.com") && !said.contains("hunter2"),
+            "{said}"
+        );
         server.join().unwrap();
     }
 

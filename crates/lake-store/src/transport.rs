@@ -88,7 +88,7 @@ fn asks_metadata(request: &HttpRequest) -> bool {
 struct InFull(String);
 
 /// The library's own words end with `error sending request`, and not with what happened.
-pub(crate) fn in_full(error: &HttpError) -> HttpError {
+fn in_full(error: &HttpError) -> HttpError {
     let mut words = Vec::new();
     let mut cause = error.source();
     while let Some(inner) = cause {

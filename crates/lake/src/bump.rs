@@ -95,6 +95,8 @@ fn text(bump: &lake_kit::Bump, options: &BumpOptions) -> String {
         name, version, tag, ..
     } = bump;
     let BumpOptions { remote, branch, .. } = options;
+    // A URL can have a token in it.
+    let remote = lake_run::shown(remote);
     let place = match bump.pushed {
         true => format!(", and pushed to {branch} of {remote}"),
         false => String::new(),

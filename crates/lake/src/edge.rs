@@ -402,6 +402,15 @@ pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
     Ok(runtime()?.block_on(future))
 }
 
+/// The same, for what nobody waits for longer: what is still asked of the system, such as the address
+/// of a host, is left behind.
+pub(crate) fn block_on_alone<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let runtime = runtime()?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(output)
+}
+
 fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,12 +1,16 @@
 //! What `lake run --metrics` tells those who watch runs. Nothing here changes how a run has ended.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lake_run::metrics::{Did, Ended, Target, families, newest_files};
 use lake_run::{Report, Requests, RunError, Settings};
 
 use crate::edge;
 use crate::exit::Failure;
+
+/// How long a run that has ended waits for what only its metrics say.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// When the newest files were received; `None` where the run has failed, and perhaps its store.
 pub(crate) async fn newest(
@@ -16,11 +20,14 @@ pub(crate) async fn newest(
     if !matches!(done, Ok(_) | Err(RunError::Stopped { .. })) {
         return None;
     }
-    let newest = newest_files(settings).await;
-    let newest = newest.inspect_err(|error| {
-        tracing::warn!("the metrics do not say when the newest files were received: {error}");
-    });
-    newest.ok()
+    let newest = tokio::time::timeout(PATIENCE, newest_files(settings)).await;
+    let why = match newest {
+        Ok(Ok(newest)) => return Some(newest),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("the store took longer than {PATIENCE:?}"),
+    };
+    tracing::warn!("the metrics do not say when the newest files were received: {why}");
+    None
 }
 
 /// Delivers what there is to say, or warns.
@@ -53,7 +60,7 @@ pub(crate) fn deliver(
         newest,
         requests,
     });
-    let delivered = edge::block_on(target.deliver(pipeline, &families, at));
+    let delivered = edge::block_on_alone(target.deliver(pipeline, &families, at));
     let said = match delivered {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
@@ -149,8 +149,11 @@ fn container() -> Server {
         )
     });
     let port = container.get_host_port_ipv4(9000.tcp()).unwrap();
+    // Where the engine is another machine, as Docker in Docker is, its ports are that machine's.
+    let host = container.get_host().unwrap().to_string();
+    let mut addresses = (host.as_str(), port).to_socket_addrs().unwrap();
     Server {
-        address: (Ipv4Addr::LOCALHOST, port).into(),
+        address: addresses.find(SocketAddr::is_ipv4).unwrap(),
         _running: Running::Container(Some(Box::new(container))),
     }
 }

@@ -34,8 +34,8 @@ pub(super) struct Next {
 
 /// Chooses the next version.
 ///
-/// It follows the highest one that is tagged or published: by the number that was asked for, or by
-/// what the changes need, as [`required_bump`] says, whichever is more. A pre-release of a higher one
+/// It follows the highest one that is tagged or published, as [`required_bump`] says for the level
+/// that was asked for or that the changes need, whichever is more. A pre-release of a higher one
 /// says which that is, and so does `Cargo.toml` where it was edited by hand. Without any before it,
 /// it is what `Cargo.toml` says.
 pub(super) fn next(known: &Known<'_>) -> Next {
@@ -69,7 +69,7 @@ pub(super) fn next(known: &Known<'_>) -> Next {
             level
         }
     };
-    let mut version = counted_up(level, previous);
+    let mut version = required_bump(level, previous);
     if let Some((needed, since)) = known.needs {
         let least = required_bump(*needed, since);
         let is = match least > version {
@@ -94,21 +94,6 @@ pub(super) fn next(known: &Known<'_>) -> Next {
         version,
         level: Some(level),
         why,
-    }
-}
-
-/// The next version of a level: its number counts up, before 1.0.0 too.
-fn counted_up(level: Level, previous: &Version) -> Version {
-    let Version {
-        major,
-        minor,
-        patch,
-        ..
-    } = *previous;
-    match level {
-        Level::Major => Version::new(major + 1, 0, 0),
-        Level::Minor => Version::new(major, minor + 1, 0),
-        Level::Patch => Version::new(major, minor, patch + 1),
     }
 }
 
@@ -180,14 +165,14 @@ mod tests {
         check((tags, "1.10.0"), None, None, ("1.11.0", Some(Minor)));
         check((tags, "1.10.0"), Some(Patch), None, ("1.10.1", Some(Patch)));
         check((tags, "1.10.0"), Some(Major), None, ("2.0.0", Some(Major)));
-        let early = (&["0.3.1"][..], "0.3.1");
-        check(early, None, None, ("0.4.0", Some(Minor)));
-        check(early, Some(Patch), None, ("0.3.2", Some(Patch)));
-        check(early, Some(Major), None, ("1.0.0", Some(Major)));
-        // As in Cargo: before 1.0.0, the second number is enough for what breaks.
-        let breaks = Some((Major, "0.3.1"));
-        check(early, Some(Patch), breaks, ("0.4.0", Some(Major)));
-        check(early, None, breaks, ("0.4.0", Some(Minor)));
+        // As in Cargo: before 1.0.0, what breaks nothing is the last number.
+        check((&["0.3.1"], "0.3.1"), None, None, ("0.3.2", Some(Minor)));
+        check(
+            (&["0.3.1"], "0.3.1"),
+            Some(Major),
+            None,
+            ("0.4.0", Some(Major)),
+        );
     }
 
     #[test]

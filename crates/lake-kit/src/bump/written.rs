@@ -87,11 +87,20 @@ impl<'a> Written<'a> {
                 )),
                 other => other,
             },
-            Err(left) => KitError::git(format!(
-                "{error}\nWhat was written here could not be taken back ({left}): `git reset --hard {}` \
-                 does that",
-                self.head
-            )),
+            Err(left) => {
+                let mut commands = Vec::new();
+                if let Some(tag) = &self.tag {
+                    commands.push(format!("git tag --delete {tag}"));
+                }
+                commands.push(format!("git reset --soft {}", self.head));
+                let names = self.names().join(" ");
+                commands.push(format!("git checkout {} -- {names}", self.head));
+                KitError::git(format!(
+                    "{error}\nNot all that was written here could be taken back ({left}). This does it, and \
+                     leaves everything else as it is:\n  {}",
+                    commands.join("\n  ")
+                ))
+            }
         }
     }
 

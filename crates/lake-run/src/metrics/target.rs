@@ -128,6 +128,13 @@ impl Target {
 
 /// Puts a new file in the place of the old one: whoever reads it meanwhile sees one of them.
 fn replace(path: &Path, pipeline: &str, families: &[Family]) -> Result<(), Undelivered> {
+    // A link stays one. A pipe or a terminal would never come to an end, and cannot be replaced.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(Undelivered::Refused(
+            "it is there, and is no file".to_owned(),
+        ));
+    }
     let before = match fs::read_to_string(path) {
         Ok(before) => before,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -192,6 +199,21 @@ mod tests {
             parse("otlp+https://collector:4318"),
             Ok(Target::Otlp(url("https://collector:4318")))
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_left_alone_and_a_link_stays_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let refused = replace(directory.path(), "p", &[]).unwrap_err();
+        assert!(refused.to_string().contains("is no file"), "{refused}");
+        let refused = replace(Path::new("/dev/null"), "p", &[]).unwrap_err();
+        assert!(refused.to_string().contains("is no file"), "{refused}");
+        let (file, link) = (directory.path().join("a.prom"), directory.path().join("b"));
+        fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace(&link, "p", &[]).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 
     #[test]
