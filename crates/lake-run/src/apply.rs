@@ -261,3 +261,44 @@ pub(crate) async fn summed_up_now(root: &Root, pipeline: &str, table: &str) {
         tracing::warn!(table, %error, "no checkpoint could be written");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_again_by_one_object_is_applied_together_and_everything_else_alone() {
+        let object = |path: &str| {
+            SealedRemake::Object(SealedObject {
+                path: path.to_owned(),
+                sha256: String::new(),
+            })
+        };
+        let table = |(name, remake): (&str, SealedRemake)| SealedTable {
+            name: name.to_owned(),
+            table_id: String::new(),
+            base: 0,
+            base_digest: String::new(),
+            actions: String::new(),
+            sha256: String::new(),
+            remake,
+        };
+        let tables = [
+            ("files", SealedRemake::Append),
+            ("orders", object("orders")),
+            ("meters", object("meters")),
+            ("deleted/orders", object("orders")),
+            ("rejection", SealedRemake::Append),
+        ]
+        .map(table);
+        let names = |set: Vec<&SealedTable>| set.iter().map(|one| one.name.clone()).collect();
+        let found: Vec<Vec<String>> = together(&tables).into_iter().map(names).collect();
+        let expected: [&[&str]; 4] = [
+            &["files"],
+            &["orders", "deleted/orders"],
+            &["meters"],
+            &["rejection"],
+        ];
+        assert_eq!(found, expected);
+    }
+}

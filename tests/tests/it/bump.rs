@@ -252,6 +252,39 @@ fn a_shallow_clone_gets_the_history_that_it_needs() {
     assert!(log.contains("- Read more\n- Read meters\n"), "{log}");
 }
 
+#[test]
+fn a_tag_that_is_another_commit_at_the_remote_is_no_success() {
+    let server = Server::released();
+    let copies = ["one", "other"].map(|name| server.copy(name));
+    for copy in &copies {
+        let text = format!("//! {}.\n", copy.path.display());
+        copy.commit("meters/src/lib.rs", &text, "Change");
+        copy.bump(&[]).assert(0, &[]);
+    }
+    let [one, other] = copies;
+    let push = ["push", "--quiet", "--atomic", "origin"];
+    one.git(&[&push[..], &["HEAD:refs/heads/main", "meters-v1.1.0"]].concat());
+    let before = server.references();
+    let refused = other.bump(&["--push"]);
+    refused.assert(
+        1,
+        &[
+            "somebody else has released it meanwhile",
+            "git tag --delete meters-v1.1.0",
+        ],
+    );
+    assert_eq!(server.references(), before);
+}
+
+#[test]
+fn a_token_in_the_url_of_a_remote_is_said_nowhere() {
+    let server = Server::released();
+    let copy = server.copy("copy");
+    let said = copy.bump(&["--remote", "https://oauth2:canary-71c0@127.0.0.1:1/a.git"]);
+    said.assert(1, &["cannot be read"]);
+    assert!(!said.stderr.contains("canary-71c0"), "{}", said.stderr);
+}
+
 /// A repository with the crate of a team, which has published 1.0.0, and a change of it.
 fn team(which: &str) -> (Team, Copy) {
     let team = Team::with(&["1.0.0"]);
