@@ -120,8 +120,15 @@ impl HttpService for Line {
             true => METADATA_IDLE,
             false => IDLE + Duration::from_secs(bytes / SLOWEST),
         };
-        // Nothing of a request but these is fit to be told: its headers sign it.
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        // Nothing of a request but these is fit to be told: its headers sign it. Where none does, the
+        // path itself can be what opens a container's credentials.
+        let is_signed = request.headers().contains_key(header::AUTHORIZATION);
+        let path = if is_signed {
+            request.uri().path()
+        } else {
+            "…"
+        };
+        let (method, path) = (request.method().clone(), path.to_owned());
         let asked = Instant::now();
         let answer = tokio::time::timeout(patience, self.inner.execute(request)).await;
         let took = asked.elapsed();
