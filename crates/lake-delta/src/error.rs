@@ -127,16 +127,22 @@ pub fn is_storage_full(error: &(dyn std::error::Error + 'static)) -> bool {
 pub fn lost_file(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(object_store::Error::NotFound { path, .. }) = error.downcast_ref() {
-            return is_data(path).then(|| path.clone());
+        if let Some(object_store::Error::NotFound { path, source }) = error.downcast_ref() {
+            let is_file = is_data(path) && !says_bucket(&source.to_string());
+            return is_file.then(|| path.clone());
         }
         cause = error.source();
     }
     // The readers of the library keep the text of the store's error, and not the error.
     let text = error.to_string();
     let (_, rest) = text.split_once("Object at location ")?;
-    let (path, _) = rest.split_once(" not found")?;
-    is_data(path).then(|| path.to_owned())
+    let (path, why) = rest.split_once(" not found")?;
+    (is_data(path) && !says_bucket(why)).then(|| path.to_owned())
+}
+
+/// Whether it is the whole bucket that is not there.
+fn says_bucket(why: &str) -> bool {
+    why.contains("NoSuchBucket")
 }
 
 fn is_data(path: &str) -> bool {
