@@ -1,6 +1,5 @@
 //! Handing a few bytes to a server that is no store.
 
-use std::error::Error;
 use std::time::Duration;
 
 use base64::Engine;
@@ -12,6 +11,7 @@ use reqwest::redirect::Policy;
 use url::Url;
 
 use crate::shown;
+use crate::transport::causes;
 
 /// How much of what a server complains about is repeated.
 const REPEATED: usize = 300;
@@ -91,21 +91,11 @@ pub async fn post(
     asked.unwrap_or(Err(NotPosted::Late(patience)))
 }
 
-/// All that went wrong, without the URL.
+/// All that went wrong. The client's own words have the URL in them.
 fn words(error: &reqwest::Error) -> String {
-    let mut words: Vec<String> = Vec::new();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        // Some repeat what is below them.
-        if !words.iter().any(|known| known.contains(&said)) {
-            words.push(said);
-        }
-        cause = inner.source();
-    }
-    match words.is_empty() {
-        true => "the request cannot be made".to_owned(),
-        false => words.join(": "),
+    match causes(error) {
+        none if none.is_empty() => "the request cannot be made".to_owned(),
+        causes => causes,
     }
 }
 

@@ -89,17 +89,22 @@ struct InFull(String);
 
 /// The library's own words end with `error sending request`, and not with what happened.
 fn in_full(error: &HttpError) -> HttpError {
-    let mut words = Vec::new();
+    HttpError::new(error.kind(), InFull(causes(error)))
+}
+
+/// All that has led to an error, without its own words.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let mut words: Vec<String> = Vec::new();
     let mut cause = error.source();
     while let Some(inner) = cause {
         let said = inner.to_string();
         // Some repeat what is below them.
-        if !words.iter().any(|known: &String| known.contains(&said)) {
+        if !words.iter().any(|known| known.contains(&said)) {
             words.push(said);
         }
         cause = inner.source();
     }
-    HttpError::new(error.kind(), InFull(words.join(": ")))
+    words.join(": ")
 }
 
 fn stalled(patience: Duration) -> HttpError {

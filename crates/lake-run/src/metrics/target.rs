@@ -182,13 +182,13 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Target, String> {
-        Target::parse(text, Path::new("/work"))
+        Target::parse(text, Path::new("/srv"))
     }
 
     #[test]
     fn a_target_is_a_file_a_pushgateway_or_a_server_of_otlp() {
         let file = |path: &str| Ok(Target::File(path.into()));
-        assert_eq!(parse("metrics/lake.prom"), file("/work/metrics/lake.prom"));
+        assert_eq!(parse("metrics/lake.prom"), file("/srv/metrics/lake.prom"));
         assert_eq!(parse("/var/lake.prom"), file("/var/lake.prom"));
         let url = |text: &str| text.parse::<Url>().unwrap();
         assert_eq!(
